@@ -1,0 +1,151 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/google/uuid"
+	"golang.org/x/sys/unix"
+)
+
+// atomicFile is a file that appears under its name whole or not at all. Until
+// commit it has no name where the filesystem offers that (O_TMPFILE), so that
+// even a killed process leaves nothing behind.
+type atomicFile struct {
+	*os.File
+	target    string
+	overwrite bool
+	tempPath  string // empty while the file has no name
+}
+
+// createAtomic begins a file that commit will publish as target.
+func createAtomic(target string, overwrite bool, mode fs.FileMode) (*atomicFile, error) {
+	if err := checkTarget(target, overwrite); err != nil {
+		return nil, err
+	}
+	f, err := createUnnamed(filepath.Dir(target))
+	if err != nil {
+		return nil, err
+	}
+	a := &atomicFile{File: f.File, target: target, overwrite: overwrite, tempPath: f.tempPath}
+	if err := a.Chmod(mode.Perm()); err != nil {
+		return nil, errors.Join(err, a.abort())
+	}
+	return a, nil
+}
+
+func checkTarget(target string, overwrite bool) error {
+	info, err := os.Lstat(target)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case !overwrite:
+		return &FileError{Path: target, PackedOff: wholeFile, Err: ErrExists, Detail: "remove it or ask for replacement"}
+	case !info.Mode().IsRegular():
+		return &FileError{Path: target, PackedOff: wholeFile, Err: ErrExists, Detail: "it is not a regular file"}
+	}
+	return nil
+}
+
+// unnamedFile is a temporary file. tempPath is empty if it has no name; else
+// whoever closes it removes the name.
+type unnamedFile struct {
+	*os.File
+	tempPath string
+}
+
+// createUnnamed makes a temporary file in dir, without a name if possible.
+func createUnnamed(dir string) (unnamedFile, error) {
+	const ownerOnly = 0o600
+	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, ownerOnly)
+	if err == nil {
+		return unnamedFile{File: os.NewFile(uintptr(fd), filepath.Join(dir, "(unnamed)"))}, nil
+	}
+	if !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.EISDIR) {
+		return unnamedFile{}, &fs.PathError{Op: "create temporary file in", Path: dir, Err: err}
+	}
+	f, err := os.CreateTemp(dir, tempPrefix+"*")
+	if err != nil {
+		return unnamedFile{}, err
+	}
+	return unnamedFile{File: f, tempPath: f.Name()}, nil
+}
+
+// tempPrefix begins the names of temporary files; the mounted view hides them.
+const tempPrefix = ".sabrefs-tmp-"
+
+// close closes the file and removes its name, if it has one.
+func (f unnamedFile) close() error {
+	err := f.File.Close()
+	if f.tempPath != "" {
+		err = errors.Join(err, os.Remove(f.tempPath))
+	}
+	return err
+}
+
+// commit makes the file durable and gives it its name. After an error the
+// target is what it was before.
+func (a *atomicFile) commit() error {
+	if err := a.Sync(); err != nil {
+		return errors.Join(err, a.abort())
+	}
+	if err := a.publish(); err != nil {
+		return errors.Join(err, a.abort())
+	}
+	a.tempPath = ""
+	return errors.Join(a.File.Close(), syncDir(filepath.Dir(a.target)))
+}
+
+func (a *atomicFile) publish() error {
+	if a.overwrite {
+		return a.replaceTarget()
+	}
+	// linkat and RENAME_NOREPLACE fail if the target appeared meanwhile
+	var err error
+	if a.tempPath == "" {
+		err = a.linkTo(a.target)
+	} else {
+		err = unix.Renameat2(unix.AT_FDCWD, a.tempPath, unix.AT_FDCWD, a.target, unix.RENAME_NOREPLACE)
+	}
+	if errors.Is(err, fs.ErrExist) {
+		return &FileError{Path: a.target, PackedOff: wholeFile, Err: ErrExists, Detail: "it appeared while this one was written"}
+	}
+	return err
+}
+
+// replaceTarget renames over the target, for which the file needs a name.
+func (a *atomicFile) replaceTarget() error {
+	if a.tempPath == "" {
+		temp := filepath.Join(filepath.Dir(a.target), tempPrefix+uuid.NewString())
+		if err := a.linkTo(temp); err != nil {
+			return err
+		}
+		a.tempPath = temp
+	}
+	return os.Rename(a.tempPath, a.target)
+}
+
+func (a *atomicFile) linkTo(path string) error {
+	self := fmt.Sprintf("/proc/self/fd/%d", a.Fd())
+	if err := unix.Linkat(unix.AT_FDCWD, self, unix.AT_FDCWD, path, unix.AT_SYMLINK_FOLLOW); err != nil {
+		return &fs.PathError{Op: "link", Path: path, Err: err}
+	}
+	return nil
+}
+
+// abort drops the file.
+func (a *atomicFile) abort() error { return unnamedFile{a.File, a.tempPath}.close() }
+
+// syncDir makes names in a directory durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

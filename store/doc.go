@@ -1,0 +1,47 @@
+// Package store reads and writes packed memory snapshots: the image format, the
+// codecs of its frames, and the commands that pack, unpack and verify.
+//
+// # Concepts
+//
+// A memory file is the raw RAM of a guest, as a VMM writes and maps it. An image
+// (*.sabre) holds one memory file. It is made of
+//
+//   - pages: 4096 bytes of guest memory each, the unit of the page map;
+//   - frames: 1 to 64 pages that are compressed together, the unit of decoding,
+//     each with the CRC-32 of its raw bytes;
+//   - the page map: where each page is: nowhere (a page of zeros), in a slot of
+//     a frame, or in a page of the parent image. Equal pages share a slot;
+//   - the frame table: where each frame is in the file, and its codec.
+//
+// Two address spaces never mix: rawOff is an offset in the memory file, packedOff
+// one in the image. docs/FORMAT.md has the byte tables; the golden image in
+// testdata is their executable twin.
+//
+// A store is a directory of snapshots, in which memory files are images and all
+// other files are as they were.
+//
+// # Invariants
+//
+// Bytes that this package returns are the bytes that were packed: every frame
+// is compared with its checksum each time it is decoded, every part of a table
+// when it is first used. Otherwise an error of one of the classes in errors.go
+// is returned, and the buffer is not to be used.
+//
+// An image appears under its name whole and durable, or not at all. It is never
+// modified afterwards, only replaced.
+//
+// The page map and the frame table are mapped and used in place: opening reads
+// a header, a trailer and a few bytes for each 16 MiB of guest memory.
+//
+// # Concurrency
+//
+// An [Image] and a [FrameCache] may be used from any number of goroutines;
+// closing them may not overlap with use. Packing runs on all cores by itself.
+//
+// # What it refuses
+//
+// Images of a newer version or with an incompatible feature that it does not
+// know; anything truncated; anything whose checksum or cross-reference is wrong;
+// inputs that change while they are packed. Nothing that an image claims makes
+// it allocate more than the file's own size justifies.
+package store

@@ -1,0 +1,352 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"sabrefs/iaa"
+)
+
+// Image is an open image. Its methods may be called from any number of
+// goroutines at once; Close may not run beside them.
+//
+// Opening reads the header, the trailer, the page directory and the checksums
+// of the frame table, which together have a few bytes per 16 MiB of guest
+// memory. The tables themselves are mapped; each part is checked against its
+// checksum when it is first used.
+type Image struct {
+	path    string
+	file    *os.File
+	header  *Header
+	decoder decoder
+	cacheID uint32 // names the image in a FrameCache
+
+	directory []byte // page directory, checked at open
+	blockCRCs []byte // checksums of the frame table's blocks, checked at open
+	pageMap   mappedTable
+	frames    mappedTable
+
+	chunkChecked bitmap // stored chunks of the page map found intact
+	blockChecked bitmap // blocks of the frame table found intact
+}
+
+// lastCacheID numbers the images that this process opened.
+var lastCacheID atomic.Uint32
+
+// packedBufs holds buffers (*[]byte) for the packed bytes of a frame with slack.
+var packedBufs = sync.Pool{New: func() any {
+	b := make([]byte, MaxFrameBytes+SlackBytes)
+	return &b
+}}
+
+// OpenOptions change how an image is opened.
+type OpenOptions struct {
+	// Engine decodes DEFLATE frames; nil means iaa.Software().
+	Engine iaa.Engine
+}
+
+// Open opens an image for reading. It refuses what is not an image, is of a
+// newer version, needs an unknown feature, is truncated or damaged where every
+// reader looks; damage elsewhere is found, and refused, when it is read.
+func Open(path string, opt OpenOptions) (*Image, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	img, err := openFile(path, file, opt)
+	if err != nil {
+		return nil, errors.Join(inFile(path, err), file.Close())
+	}
+	return img, nil
+}
+
+func openFile(path string, file *os.File, opt OpenOptions) (*Image, error) {
+	header, err := readHeader(file)
+	if err != nil {
+		return nil, err
+	}
+	if opt.Engine == nil {
+		opt.Engine = iaa.Software()
+	}
+	img := &Image{path: path, file: file, header: header, decoder: decoder{opt.Engine}, cacheID: lastCacheID.Add(1)}
+	if err := img.loadTables(); err != nil {
+		return nil, errors.Join(err, img.release())
+	}
+	return img, nil
+}
+
+// readHeader reads and checks the header and the trailer of an open image.
+func readHeader(file *os.File) (*Header, error) {
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, findingAt(ErrNotImage, wholeFile, "it is not a regular file")
+	}
+	b := make([]byte, headerBytes)
+	n, err := file.ReadAt(b, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	header, err := parseHeader(b[:n], info.Size())
+	if err != nil {
+		return nil, err
+	}
+	trailer := make([]byte, trailerBytes)
+	if _, err := file.ReadAt(trailer, header.FileBytes-trailerBytes); err != nil {
+		return nil, shortRead(err, header.FileBytes-trailerBytes)
+	}
+	return header, checkTrailer(trailer, header, b)
+}
+
+// ReadHeader reads and checks the header and the trailer of an image, and
+// nothing else.
+func ReadHeader(path string) (Header, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return Header{}, err
+	}
+	defer file.Close()
+	header, err := readHeader(file)
+	if err != nil {
+		return Header{}, inFile(path, err)
+	}
+	return *header, nil
+}
+
+// shortRead turns the end of a file where there should be bytes into
+// ErrTruncated.
+func shortRead(err error, packedOff int64) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return findingAt(ErrTruncated, packedOff, "the file ends early")
+	}
+	return err
+}
+
+func (img *Image) loadTables() error {
+	var err error
+	if img.directory, err = img.readSection(SectionPageDirectory); err != nil {
+		return err
+	}
+	if img.blockCRCs, err = img.readSection(SectionFrameChecksums); err != nil {
+		return err
+	}
+	pageMap := img.section(SectionPageMap)
+	if img.pageMap, err = mapTable(img.file, pageMap.packedOff, pageMap.lenBytes); err != nil {
+		return err
+	}
+	frames := img.section(SectionFrameTable)
+	if img.frames, err = mapTable(img.file, frames.packedOff, frames.lenBytes); err != nil {
+		return err
+	}
+	img.chunkChecked = newBitmap(pageMap.lenBytes / chunkBytes)
+	img.blockChecked = newBitmap(blocksOf(img.header.FrameCount))
+	return nil
+}
+
+// section returns the section of a kind, or one of zero length. parseSections
+// has proven where it lies.
+func (img *Image) section(kind SectionType) section {
+	for _, s := range img.header.sections {
+		if s.kind == kind {
+			return s
+		}
+	}
+	return section{kind: kind}
+}
+
+// readSection reads a whole section and compares its checksum. Its length was
+// bounded by the size of the file.
+func (img *Image) readSection(kind SectionType) ([]byte, error) {
+	s := img.section(kind)
+	b := make([]byte, s.lenBytes)
+	if _, err := img.file.ReadAt(b, s.packedOff); err != nil {
+		return nil, shortRead(err, s.packedOff)
+	}
+	if got := crc32.ChecksumIEEE(b); got != s.crc32 {
+		return nil, corruptAt(s.packedOff, "section %v: checksum is %08x, computed %08x", kind, s.crc32, got)
+	}
+	return b, nil
+}
+
+// Close releases the image.
+func (img *Image) Close() error { return errors.Join(img.release(), img.file.Close()) }
+
+func (img *Image) release() error {
+	return errors.Join(img.pageMap.unmap(), img.frames.unmap())
+}
+
+// Path is the path the image was opened by.
+func (img *Image) Path() string { return img.path }
+
+// Header returns a copy of the image's header.
+func (img *Image) Header() Header { return *img.header }
+
+// RawBytes is the size of the memory file that the image holds.
+func (img *Image) RawBytes() int64 { return img.header.RawBytes }
+
+// WorkingSet returns the recorded working set in first-touch order; empty if
+// the image has none.
+func (img *Image) WorkingSet() ([]PageRun, error) {
+	b, err := img.readOptional(SectionWorkingSet, img.header.PageCount()*pageRunBytes)
+	if err != nil {
+		return nil, inFile(img.path, err)
+	}
+	runs, err := decodeWorkingSet(b, img.header.PageCount())
+	return runs, inFile(img.path, err)
+}
+
+// SharedTables returns the shared Huffman tables; empty if the image has none.
+func (img *Image) SharedTables() ([]SharedTable, error) {
+	b, err := img.readOptional(SectionSharedTables, MaxSharedTables*sharedTableBytes)
+	if err != nil {
+		return nil, inFile(img.path, err)
+	}
+	tables, err := decodeSharedTables(b)
+	return tables, inFile(img.path, err)
+}
+
+func (img *Image) readOptional(kind SectionType, maxBytes int64) ([]byte, error) {
+	s := img.section(kind)
+	if s.lenBytes == 0 {
+		return nil, nil
+	}
+	if s.lenBytes > maxBytes {
+		return nil, corruptAt(s.packedOff, "section %v of %d bytes, at most %d", kind, s.lenBytes, maxBytes)
+	}
+	return img.readSection(kind)
+}
+
+// Frame returns an entry of the frame table.
+func (img *Image) Frame(frame uint32) (FrameEntry, error) {
+	var entry FrameEntry
+	err := guard(func() (err error) {
+		entry, err = img.frameEntry(frame)
+		return err
+	})
+	return entry, inFile(img.path, err)
+}
+
+// frameEntry reads the frame table; it must run under guard.
+func (img *Image) frameEntry(frame uint32) (FrameEntry, error) {
+	if int64(frame) >= img.header.FrameCount {
+		return FrameEntry{}, corruptAt(wholeFile, "frame %d of %d", frame, img.header.FrameCount)
+	}
+	if err := img.checkBlock(int64(frame) / blockFrames); err != nil {
+		return FrameEntry{}, err
+	}
+	return decodeFrameEntry(img.frames.bytes[int64(frame)*frameEntryBytes:], img.header)
+}
+
+// checkBlock compares a block of the frame table with its checksum when it is
+// first used. Two goroutines may both do so; that is harmless.
+func (img *Image) checkBlock(block int64) error {
+	if img.blockChecked.has(block) {
+		return nil
+	}
+	b := img.frames.bytes[block*blockBytes:]
+	b = b[:min(len(b), blockBytes)]
+	if want, got := binary.LittleEndian.Uint32(img.blockCRCs[block*4:]), crc32.ChecksumIEEE(b); want != got {
+		return corruptAt(img.section(SectionFrameTable).packedOff+block*blockBytes,
+			"frame table: checksum is %08x, computed %08x", want, got)
+	}
+	img.blockChecked.set(block)
+	return nil
+}
+
+// chunk returns the directory entry of a chunk and, for a stored one, its
+// entries, which are mapped: use them under guard.
+func (img *Image) chunk(chunk int64) (dirEntry, []byte, error) {
+	stored := int64(len(img.pageMap.bytes) / chunkBytes)
+	d, err := decodeDirEntry(img.directory[chunk*dirEntryBytes:], stored)
+	if err != nil || d.kind != chunkStored {
+		return d, nil, err
+	}
+	entries := img.pageMap.bytes[d.stored*chunkBytes:][:chunkBytes]
+	if img.chunkChecked.has(int64(d.stored)) {
+		return d, entries, nil
+	}
+	if got := crc32.ChecksumIEEE(entries); got != d.crc32 {
+		return d, nil, corruptAt(img.section(SectionPageMap).packedOff+int64(d.stored)*chunkBytes,
+			"page map: checksum is %08x, computed %08x", d.crc32, got)
+	}
+	img.chunkChecked.set(int64(d.stored))
+	return d, entries, nil
+}
+
+// Pages fills refs with the places of the pages from firstPage on.
+func (img *Image) Pages(firstPage int64, refs []PageRef) error {
+	if firstPage < 0 || int64(len(refs)) > img.header.PageCount()-firstPage {
+		return fmt.Errorf("%s: pages %d to %d of %d: %w", img.path, firstPage, firstPage+int64(len(refs)), img.header.PageCount(), ErrOption)
+	}
+	err := guard(func() error {
+		for i := range refs {
+			ref, err := img.page(firstPage + int64(i))
+			if err != nil {
+				return err
+			}
+			refs[i] = ref
+		}
+		return nil
+	})
+	return inFile(img.path, err)
+}
+
+// page looks one page up; it must run under guard.
+func (img *Image) page(page int64) (PageRef, error) {
+	d, entries, err := img.chunk(page / chunkPages)
+	if err != nil {
+		return PageRef{}, err
+	}
+	switch d.kind {
+	case chunkZero:
+		return PageRef{Kind: PageZero}, nil
+	case chunkParent:
+		return PageRef{Kind: PageInParent, ParentPage: uint32(page)}, nil
+	default:
+		return decodePageRef(binary.LittleEndian.Uint32(entries[page%chunkPages*mapEntryBytes:]), img.header.SlotBits, img.header.FrameCount)
+	}
+}
+
+// ReadFrame decodes a frame into dst, which must have entry.RawBytes() bytes,
+// and compares its checksum. entry comes from Frame.
+func (img *Image) ReadFrame(ctx context.Context, entry FrameEntry, dst []byte) error {
+	if entry.SharedTable != 0 {
+		return inFile(img.path, findingAt(ErrFeature, entry.PackedOff, "a frame with shared Huffman tables"))
+	}
+	buf, _ := packedBufs.Get().(*[]byte)
+	defer packedBufs.Put(buf)
+	// The slack behind the frame is the next frame or padding: it is read
+	// along so that decoders may look past the end of their input.
+	packed := (*buf)[:entry.PackedLen+SlackBytes]
+	if _, err := img.file.ReadAt(packed, entry.PackedOff); err != nil {
+		return inFile(img.path, shortRead(err, entry.PackedOff))
+	}
+	if err := img.decoder.decode(ctx, entry.Codec, dst, packed[:entry.PackedLen]); err != nil {
+		if ctx.Err() != nil {
+			return inFile(img.path, err)
+		}
+		return inFile(img.path, corruptAt(entry.PackedOff, "frame: %v", err))
+	}
+	if got := crc32.ChecksumIEEE(dst); got != entry.CRC32 {
+		return inFile(img.path, corruptAt(entry.PackedOff, "frame: checksum is %08x, computed %08x", entry.CRC32, got))
+	}
+	return nil
+}
+
+// bitmap is a set of small numbers that many goroutines may add to.
+type bitmap []atomic.Uint32
+
+func newBitmap(n int64) bitmap { return make(bitmap, (n+31)/32) }
+
+func (b bitmap) has(i int64) bool { return b[i/32].Load()&(1<<(i%32)) != 0 }
+
+func (b bitmap) set(i int64) { b[i/32].Or(1 << (i % 32)) }

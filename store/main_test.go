@@ -1,0 +1,184 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+var update = flag.Bool("update", false, "rewrite testdata/golden.txt from what the code writes")
+
+// TestMain runs a part of a test in this process if another test process asked
+// for it: see childCommand.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if role := os.Getenv(childRoleEnv); role != "" {
+		os.Exit(runChild(role))
+	}
+	os.Exit(m.Run())
+}
+
+// seedEnv repeats the random choices of a failed run.
+const seedEnv = "SABREFS_SEED"
+
+// seeded returns a source of random numbers whose seed the log has.
+func seeded(t testing.TB) *rand.Rand {
+	t.Helper()
+	seed := rand.Uint64()
+	if s := os.Getenv(seedEnv); s != "" {
+		var err error
+		seed, err = strconv.ParseUint(s, 10, 64)
+		wantNoError(t, err)
+	}
+	t.Logf("repeat with %s=%d", seedEnv, seed)
+	return rand.New(rand.NewPCG(seed, 0))
+}
+
+func fixedRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0)) }
+
+// fixedIdentity makes images reproducible.
+var (
+	fixedUUID = uuid.MustParse("00112233-4455-6677-8899-aabbccddeeff")
+	fixedTime = time.Unix(1700000000, 123456789).UTC()
+)
+
+func wantNoError(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wantClass(t testing.TB, err, class error) {
+	t.Helper()
+	if !errors.Is(err, class) {
+		t.Fatalf("error is %v, want %v", err, class)
+	}
+}
+
+func wantEqual[T comparable](t testing.TB, what string, got, want T) {
+	t.Helper()
+	if got != want {
+		t.Fatalf("%s is %v, want %v", what, got, want)
+	}
+}
+
+func wantBytes(t testing.TB, what string, got, want []byte) {
+	t.Helper()
+	if bytes.Equal(got, want) {
+		return
+	}
+	if len(got) != len(want) {
+		t.Fatalf("%s has %d bytes, want %d", what, len(got), len(want))
+	}
+	for i := range got {
+		if got[i] != want[i] {
+			t.Fatalf("%s differs at byte %d of %d: %02x, want %02x", what, i, len(got), got[i], want[i])
+		}
+	}
+}
+
+// wantNames checks what a directory holds, hidden names included.
+func wantNames(t testing.TB, dir string, want ...string) {
+	t.Helper()
+	got := namesIn(t, dir)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Fatalf("%s holds %q, want %q", dir, got, want)
+	}
+}
+
+func namesIn(t testing.TB, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	wantNoError(t, err)
+	names := make([]string, 0, len(entries))
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+func writeFile(t testing.TB, path string, b []byte) string {
+	t.Helper()
+	wantNoError(t, os.WriteFile(path, b, 0o600))
+	return path
+}
+
+func readFile(t testing.TB, path string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	wantNoError(t, err)
+	return b
+}
+
+// packBytes packs raw into a new image in a directory of its own.
+func packBytes(t testing.TB, raw []byte, opt PackOptions) (image string, result PackResult) {
+	t.Helper()
+	dir := t.TempDir()
+	image = filepath.Join(dir, "image.sabre")
+	result, err := PackFile(context.Background(), writeFile(t, filepath.Join(dir, "mem_file"), raw), image, opt)
+	wantNoError(t, err)
+	return image, result
+}
+
+func openImage(t testing.TB, path string) *Image {
+	t.Helper()
+	img, err := Open(path, OpenOptions{})
+	wantNoError(t, err)
+	t.Cleanup(func() { wantNoError(t, img.Close()) })
+	return img
+}
+
+func newCache(t testing.TB, maxBytes int64) *FrameCache {
+	t.Helper()
+	c, err := NewFrameCache(maxBytes)
+	wantNoError(t, err)
+	t.Cleanup(c.Close)
+	return c
+}
+
+// readAll returns the memory file that an image holds, page by page.
+func readAll(img *Image) ([]byte, error) {
+	cache, err := NewFrameCache(0)
+	if err != nil {
+		return nil, err
+	}
+	raw := make([]byte, img.RawBytes())
+	if len(raw) == 0 {
+		return raw, nil
+	}
+	_, err = cache.ReadAt(context.Background(), img, raw, 0)
+	return raw, err
+}
+
+// wantContent opens an image and checks, by reading and by Verify, what it holds.
+func wantContent(t testing.TB, path string, want []byte) {
+	t.Helper()
+	img, err := Open(path, OpenOptions{})
+	wantNoError(t, err)
+	defer img.Close()
+	got, err := readAll(img)
+	wantNoError(t, err)
+	wantBytes(t, "content of "+path, got, want)
+	_, err = img.Verify(context.Background(), nil)
+	wantNoError(t, err)
+}
+
+// errorClasses are all that a bad image may be refused with.
+var errorClasses = []error{ErrNotImage, ErrVersion, ErrFeature, ErrTruncated, ErrCorrupt, ErrParent}
+
+// refused reports whether an error is of a class, and not an accident.
+func refused(err error) bool {
+	return slices.ContainsFunc(errorClasses, func(class error) bool { return errors.Is(err, class) })
+}

@@ -1,0 +1,57 @@
+package store
+
+import (
+	"fmt"
+	"os"
+	"runtime/debug"
+
+	"golang.org/x/sys/unix"
+)
+
+// mappedTable is a section of an image, mapped read-only and used in place.
+//
+// A mapping of a file can vanish: if the file is truncated after open, an
+// access beyond its end raises SIGBUS, which by default ends the process and
+// with it every guest of the mount. Hence all access goes through guard, which
+// turns the fault into an error.
+type mappedTable struct {
+	bytes []byte
+}
+
+// mapTable maps lenBytes bytes of file at packedOff, which must be aligned to
+// pages. A length of zero maps nothing.
+func mapTable(file *os.File, packedOff, lenBytes int64) (mappedTable, error) {
+	if lenBytes == 0 {
+		return mappedTable{}, nil
+	}
+	b, err := unix.Mmap(int(file.Fd()), packedOff, int(lenBytes), unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		return mappedTable{}, fmt.Errorf("mapping %d bytes at offset %d: %w", lenBytes, packedOff, err)
+	}
+	return mappedTable{bytes: b}, nil
+}
+
+func (t *mappedTable) unmap() error {
+	if t.bytes == nil {
+		return nil
+	}
+	b := t.bytes
+	t.bytes = nil
+	return unix.Munmap(b)
+}
+
+// guard runs read, which may access mapped tables, and returns its error, or
+// ErrTruncated if an access faulted.
+func guard(read func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			fault, ok := r.(interface{ Addr() uintptr })
+			if !ok {
+				panic(r) // a bug of ours, not a fault of the mapping
+			}
+			err = findingAt(ErrTruncated, wholeFile, "the file shrank while it was mapped (fault at %#x)", fault.Addr())
+		}
+	}()
+	return read()
+}

@@ -1,0 +1,101 @@
+package store
+
+import "encoding/binary"
+
+// PageKind says where the bytes of a page are.
+type PageKind uint8
+
+// The kinds of a page map entry: its two highest bits.
+const (
+	// PageZero is a page of zeros. It takes no space.
+	PageZero PageKind = 0
+	// PageInFrame is a page in a slot of a frame of this image.
+	PageInFrame PageKind = 1
+	// PageInParent is a page of the parent image, at any page number.
+	PageInParent PageKind = 2
+)
+
+// PageRef is a decoded page map entry.
+type PageRef struct {
+	Kind       PageKind
+	Slot       uint8 // for PageInFrame
+	Frame      uint32
+	ParentPage uint32 // for PageInParent
+}
+
+const entryValueMask = 1<<entryValueBits - 1
+
+// encode packs the reference into a page map entry: kind in bits 30 and 31,
+// below it the frame and, in the lowest slotBits bits, the slot; or the page
+// number in the parent.
+func (r PageRef) encode(slotBits uint8) uint32 {
+	switch r.Kind {
+	case PageInFrame:
+		return uint32(PageInFrame)<<entryValueBits | r.Frame<<slotBits | uint32(r.Slot)
+	case PageInParent:
+		return uint32(PageInParent)<<entryValueBits | r.ParentPage
+	default:
+		return 0
+	}
+}
+
+// decodePageRef unpacks an entry. The frame is below frameCount in what it
+// returns without an error; whether the frame has that slot only the frame
+// table knows.
+func decodePageRef(e uint32, slotBits uint8, frameCount int64) (PageRef, error) {
+	value := e & entryValueMask
+	switch PageKind(e >> entryValueBits) {
+	case PageZero:
+		if value != 0 {
+			return PageRef{}, corruptAt(wholeFile, "page map entry %08x: a zero page with a value", e)
+		}
+		return PageRef{Kind: PageZero}, nil
+	case PageInFrame:
+		r := PageRef{Kind: PageInFrame, Frame: value >> slotBits, Slot: uint8(value & (1<<slotBits - 1))}
+		if int64(r.Frame) >= frameCount {
+			return PageRef{}, corruptAt(wholeFile, "page map entry %08x: frame %d of %d", e, r.Frame, frameCount)
+		}
+		return r, nil
+	case PageInParent:
+		return PageRef{Kind: PageInParent, ParentPage: value}, nil
+	default:
+		return PageRef{}, corruptAt(wholeFile, "page map entry %08x: unknown kind", e)
+	}
+}
+
+// chunkKind says how a chunk of the page map (4096 pages) is kept.
+type chunkKind uint32
+
+const (
+	chunkZero   chunkKind = 0 // every page is zero
+	chunkParent chunkKind = 1 // every page is the parent's page of the same number
+	chunkStored chunkKind = 2 // the entries are in the page map section
+)
+
+// dirEntry is an entry of the page directory.
+type dirEntry struct {
+	kind   chunkKind
+	crc32  uint32 // of the 16 KiB of entries, if stored
+	stored uint64 // ordinal of the chunk in the page map section, if stored
+}
+
+func (d dirEntry) encode(b []byte) {
+	binary.LittleEndian.PutUint32(b, uint32(d.kind))
+	binary.LittleEndian.PutUint32(b[4:], d.crc32)
+	binary.LittleEndian.PutUint64(b[8:], d.stored)
+}
+
+func decodeDirEntry(b []byte, storedChunks int64) (dirEntry, error) {
+	d := dirEntry{
+		kind:   chunkKind(binary.LittleEndian.Uint32(b)),
+		crc32:  binary.LittleEndian.Uint32(b[4:]),
+		stored: binary.LittleEndian.Uint64(b[8:]),
+	}
+	if d.kind > chunkStored {
+		return d, corruptAt(wholeFile, "page directory: unknown chunk kind %d", d.kind)
+	}
+	if d.kind == chunkStored && d.stored >= uint64(storedChunks) {
+		return d, corruptAt(wholeFile, "page directory: chunk %d of %d", d.stored, storedChunks)
+	}
+	return d, nil
+}

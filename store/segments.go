@@ -1,0 +1,133 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// segmentPages is the number of pages that are read and hashed at a time.
+const segmentPages = 256
+
+// segment is a run of pages of the input on its way through the pipeline.
+type segment struct {
+	firstPage int64
+	pageCount int64
+	raw       []byte // segmentPages pages, of which pageCount are valid
+	digests   []Digest
+	zero      []bool
+	ready     chan struct{} // closed when digests and zero are set
+}
+
+// segmentStream reads a memory source and hashes its pages on several
+// goroutines, and hands the segments out in their order. Segments are made once
+// and go round, which bounds the memory.
+type segmentStream struct {
+	src     memorySource
+	workers int
+
+	free, toHash, hashed chan *segment
+}
+
+func newSegmentStream(src memorySource, workers int) *segmentStream {
+	inFlight := 4 * workers
+	st := &segmentStream{
+		src: src, workers: workers,
+		free: make(chan *segment, inFlight), toHash: make(chan *segment, inFlight), hashed: make(chan *segment, inFlight),
+	}
+	for range inFlight {
+		st.free <- &segment{raw: make([]byte, segmentPages*PageBytes), digests: make([]Digest, segmentPages), zero: make([]bool, segmentPages)}
+	}
+	return st
+}
+
+// start runs the stages in the group.
+func (st *segmentStream) start(ctx context.Context, group *errgroup.Group) {
+	group.Go(func() error { return st.scan(ctx) })
+	for range st.workers {
+		group.Go(func() error { return st.hash(ctx) })
+	}
+}
+
+// forEach calls visit with every segment, in order, until the source ends.
+func (st *segmentStream) forEach(ctx context.Context, visit func(*segment) error) error {
+	for {
+		s, open, err := receive(ctx, st.hashed)
+		if err != nil || !open {
+			return err
+		}
+		if err := await(ctx, s.ready); err != nil {
+			return err
+		}
+		if err := visit(s); err != nil {
+			return err
+		}
+		st.free <- s // has room for all segments: never waits
+	}
+}
+
+// scan finds the data of the input.
+func (st *segmentStream) scan(ctx context.Context) error {
+	defer close(st.toHash)
+	defer close(st.hashed)
+	return forEachSegment(ctx, st.src, segmentPages, func(firstPage, pageCount int64) error {
+		s, _, err := receive(ctx, st.free)
+		if err != nil {
+			return err
+		}
+		s.firstPage, s.pageCount, s.ready = firstPage, pageCount, make(chan struct{})
+		if err := send(ctx, st.hashed, s); err != nil {
+			return err
+		}
+		return send(ctx, st.toHash, s)
+	})
+}
+
+// hash reads segments and finds what their pages are.
+func (st *segmentStream) hash(ctx context.Context) error {
+	for {
+		s, open, err := receive(ctx, st.toHash)
+		if err != nil || !open {
+			return err
+		}
+		if err := s.read(st.src); err != nil {
+			return err
+		}
+		s.digestPages()
+		close(s.ready)
+	}
+}
+
+// read fills the segment. The part of the last page beyond the end of the
+// input counts as zeros.
+func (s *segment) read(src memorySource) error {
+	rawOff := s.firstPage * PageBytes
+	want := min(s.pageCount*PageBytes, src.rawBytes()-rawOff)
+	n, err := src.ReadAt(s.raw[:want], rawOff)
+	if int64(n) == want {
+		clear(s.raw[want : s.pageCount*PageBytes])
+		return nil
+	}
+	if errors.Is(err, io.EOF) {
+		return findingAt(ErrChanged, rawOff+int64(n), "it became shorter")
+	}
+	return err
+}
+
+func (s *segment) page(i int64) []byte { return s.raw[i*PageBytes:][:PageBytes] }
+
+// endRawOff is the raw offset behind the segment, in a file of rawBytes.
+func (s *segment) endRawOff(rawBytes int64) int64 {
+	return min((s.firstPage+s.pageCount)*PageBytes, rawBytes)
+}
+
+func (s *segment) digestPages() {
+	for i := range s.pageCount {
+		page := s.page(i)
+		if s.zero[i] = isZero(page); !s.zero[i] {
+			s.digests[i] = pageDigest(page)
+		}
+	}
+}

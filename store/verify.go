@@ -1,0 +1,154 @@
+package store
+
+import (
+	"context"
+	"runtime"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// VerifyResult says what Verify found in an intact image.
+type VerifyResult struct {
+	RawBytes    int64  `json:"raw_bytes"`
+	PackedBytes int64  `json:"packed_bytes"`
+	Frames      int64  `json:"frames"`
+	Digest      string `json:"digest"`
+}
+
+// Verify reads the whole image: every frame is decoded and compared with its
+// checksum, every table entry checked, and the digest of the logical content
+// computed and compared with the header's. progress, if not nil, is called from
+// one goroutine with the raw bytes that are done.
+func (img *Image) Verify(ctx context.Context, progress func(doneRawBytes int64)) (VerifyResult, error) {
+	if err := img.checkReferences(ctx); err != nil {
+		return VerifyResult{}, inFile(img.path, err)
+	}
+	if _, err := img.WorkingSet(); err != nil {
+		return VerifyResult{}, err
+	}
+	if _, err := img.SharedTables(); err != nil {
+		return VerifyResult{}, err
+	}
+	err := img.walkContent(ctx, func(s *segment) error {
+		if progress != nil {
+			progress(s.endRawOff(img.header.RawBytes))
+		}
+		return nil
+	})
+	if err != nil {
+		return VerifyResult{}, err
+	}
+	h := img.header
+	return VerifyResult{RawBytes: h.RawBytes, PackedBytes: h.FileBytes, Frames: h.FrameCount, Digest: h.Digest.String()}, nil
+}
+
+// walkContent visits the data of the memory file in order and, at the end,
+// compares the digest of what was visited with the header's.
+func (img *Image) walkContent(ctx context.Context, visit func(*segment) error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	src, err := newImageSource(ctx, img)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	digester := newContentDigester(img.header.RawBytes)
+	stream := newSegmentStream(src, runtime.GOMAXPROCS(0))
+	stream.start(ctx, group)
+	group.Go(func() error {
+		return stream.forEach(ctx, func(s *segment) error {
+			digester.addSegment(s)
+			return visit(s)
+		})
+	})
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	if got := digester.sum(); got != img.header.Digest {
+		return inFile(img.path, corruptAt(hdrDigest, "content digest is %v, computed %v", img.header.Digest, got))
+	}
+	return nil
+}
+
+// checkReferences proves that every page names a slot that its frame has, that
+// the counts of the header are right, and that every frame is used: a frame
+// that no page names would be read by nobody, and hence never checked.
+func (img *Image) checkReferences(ctx context.Context) error {
+	usage := pageUsage{frames: newBitmap(img.header.FrameCount)}
+	if err := usage.count(ctx, img); err != nil {
+		return err
+	}
+	h := img.header
+	if usage.zero != h.ZeroPages || usage.parent != h.ParentPages {
+		return corruptAt(hdrZeroPages, "%d zero and %d parent pages, counted %d and %d",
+			h.ZeroPages, h.ParentPages, usage.zero, usage.parent)
+	}
+	slots, err := img.countSlots(usage.frames)
+	if err != nil {
+		return err
+	}
+	if inFrames := h.PageCount() - usage.zero - usage.parent; inFrames-slots != h.DuplicatePages {
+		return corruptAt(hdrDupPages, "%d duplicate pages, counted %d", h.DuplicatePages, inFrames-slots)
+	}
+	return nil
+}
+
+// pageUsage counts what the page map refers to.
+type pageUsage struct {
+	frames       bitmap
+	zero, parent int64
+}
+
+func (u *pageUsage) count(ctx context.Context, img *Image) error {
+	refs := make([]PageRef, chunkPages)
+	for page, count := int64(0), img.header.PageCount(); page < count; page += chunkPages {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		chunk := refs[:min(chunkPages, count-page)]
+		if err := img.Pages(page, chunk); err != nil {
+			return err
+		}
+		for _, ref := range chunk {
+			u.add(ref)
+		}
+	}
+	return nil
+}
+
+func (u *pageUsage) add(ref PageRef) {
+	switch ref.Kind {
+	case PageZero:
+		u.zero++
+	case PageInParent:
+		u.parent++
+	case PageInFrame:
+		u.frames.set(int64(ref.Frame))
+	}
+}
+
+// countSlots sums the pages of all frames and refuses a frame that is unused.
+func (img *Image) countSlots(used bitmap) (int64, error) {
+	var slots int64
+	for frame := range img.header.FrameCount {
+		entry, err := img.Frame(uint32(frame))
+		if err != nil {
+			return 0, err
+		}
+		if !used.has(frame) {
+			return 0, corruptAt(entry.PackedOff, "frame %d is used by no page", frame)
+		}
+		slots += int64(entry.Pages)
+	}
+	return slots, nil
+}
+
+// addSegment adds the pages of a segment and the zero pages before it.
+func (d *contentDigester) addSegment(s *segment) {
+	for i := range s.pageCount {
+		if s.zero[i] {
+			continue
+		}
+		d.addZeros(s.firstPage + i)
+		d.add(s.digests[i])
+	}
+}
