@@ -1,0 +1,237 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+)
+
+const pageBytes = 4096
+
+// touchReport is what the touching process found.
+type touchReport struct {
+	Pages   int     `json:"pages"`
+	MeanUS  float64 `json:"mean_us"`
+	P50US   float64 `json:"p50_us"`
+	P99US   float64 `json:"p99_us"`
+	Seconds float64 `json:"seconds"`
+	Bytes   int64   `json:"bytes"`
+	CRC32   uint32  `json:"crc32"` // of what was read, in the order of reading
+}
+
+// newTouchCommand is the process that touches a file. It is a command, and not
+// a goroutine, because a page fault holds a thread of the Go scheduler.
+func newTouchCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:    "touch sequential|faults FILE [ADVICE]",
+		Short:  "Read a file once, or touch pages of a mapping (page numbers on standard input)",
+		Hidden: true,
+		Args:   cobra.RangeArgs(2, 3),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			debug.SetGCPercent(-1)
+			runtime.LockOSThread()
+			report, err := touch(cmd.InOrStdin(), args)
+			if err != nil {
+				return err
+			}
+			return json.NewEncoder(cmd.OutOrStdout()).Encode(report)
+		},
+	}
+	return cmd
+}
+
+func touch(pages io.Reader, args []string) (touchReport, error) {
+	if args[0] == "sequential" {
+		return readSequentially(args[1])
+	}
+	advice := unix.MADV_RANDOM
+	if len(args) == 3 {
+		n, err := strconv.Atoi(args[2])
+		if err != nil {
+			return touchReport{}, fmt.Errorf("advice: %w", err)
+		}
+		advice = n
+	}
+	return touchPages(args[1], pages, advice)
+}
+
+// readSequentially reads the whole file with large reads.
+func readSequentially(path string) (touchReport, error) {
+	const bufferBytes = 1 << 20
+	file, err := os.Open(path)
+	if err != nil {
+		return touchReport{}, err
+	}
+	defer file.Close()
+	buf := make([]byte, bufferBytes)
+	var r touchReport
+	begin := time.Now()
+	for {
+		n, err := file.Read(buf)
+		r.Bytes += int64(n)
+		if errors.Is(err, io.EOF) {
+			r.Seconds = time.Since(begin).Seconds()
+			return r, nil
+		}
+		if err != nil {
+			return r, err
+		}
+	}
+}
+
+// touchPages maps the file and touches the pages in the given order, timing
+// each.
+func touchPages(path string, pages io.Reader, advice int) (touchReport, error) {
+	order, err := readPageNumbers(pages)
+	if err != nil {
+		return touchReport{}, err
+	}
+	mapping, err := mapPrivately(path)
+	if err != nil {
+		return touchReport{}, err
+	}
+	if err := unix.Madvise(mapping, advice); err != nil {
+		return touchReport{}, fmt.Errorf("madvise: %w", err)
+	}
+	latencies := make([]time.Duration, len(order))
+	begin := time.Now()
+	for i, page := range order {
+		before := time.Now()
+		touchByte(mapping, int(page)*pageBytes)
+		latencies[i] = time.Since(before)
+	}
+	r := summarize(latencies, time.Since(begin))
+	for _, page := range order { // the bytes must be right as well
+		r.CRC32 = crc32.Update(r.CRC32, crc32.IEEETable, mapping[int(page)*pageBytes:][:pageBytes])
+	}
+	return r, unix.Munmap(mapping)
+}
+
+// touched keeps the compiler from dropping the loads.
+var touched byte
+
+//go:noinline
+func touchByte(mapping []byte, off int) { touched += mapping[off] }
+
+func mapPrivately(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	mapping, err := unix.Mmap(int(file.Fd()), 0, int(info.Size()), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE)
+	if err != nil {
+		return nil, fmt.Errorf("mapping %s: %w", path, err)
+	}
+	return mapping, nil
+}
+
+func readPageNumbers(in io.Reader) ([]uint32, error) {
+	b, err := io.ReadAll(in)
+	if err != nil {
+		return nil, err
+	}
+	pages := make([]uint32, len(b)/4)
+	for i := range pages {
+		pages[i] = binary.LittleEndian.Uint32(b[4*i:])
+	}
+	return pages, nil
+}
+
+func summarize(latencies []time.Duration, total time.Duration) touchReport {
+	r := touchReport{Pages: len(latencies), Seconds: total.Seconds(), Bytes: int64(len(latencies)) * pageBytes}
+	if len(latencies) == 0 {
+		return r
+	}
+	sum := time.Duration(0)
+	for _, l := range latencies {
+		sum += l
+	}
+	slices.Sort(latencies)
+	r.MeanUS = microseconds(sum) / float64(len(latencies))
+	r.P50US = microseconds(latencies[len(latencies)/2])
+	r.P99US = microseconds(latencies[len(latencies)*99/100])
+	return r
+}
+
+func microseconds(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 }
+
+// runTouch runs the touching process on a file.
+func runTouch(ctx context.Context, stdin io.Reader, args ...string) (touchReport, error) {
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", append([]string{"touch"}, args...)...)
+	cmd.Stdin, cmd.Stderr = stdin, os.Stderr
+	out, err := cmd.Output()
+	var r touchReport
+	if err != nil {
+		return r, fmt.Errorf("touching %v: %w", args, err)
+	}
+	if err := json.Unmarshal(out, &r); err != nil {
+		return r, fmt.Errorf("output of the touching process: %w", err)
+	}
+	return r, nil
+}
+
+// pickPages returns count different pages of the file that are not zero, in a
+// random order that the seed determines.
+func pickPages(path string, count int, seed uint64) ([]uint32, error) {
+	pages, err := dataPages(path)
+	if err != nil {
+		return nil, err
+	}
+	random := rand.New(rand.NewPCG(seed, 0))
+	random.Shuffle(len(pages), func(i, j int) { pages[i], pages[j] = pages[j], pages[i] })
+	return pages[:min(count, len(pages))], nil
+}
+
+// dataPages lists the pages that hold anything but zeros.
+func dataPages(path string) ([]uint32, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	const bufferBytes = 1 << 20
+	buf, zero := make([]byte, bufferBytes), make([]byte, pageBytes)
+	var pages []uint32
+	for first := uint32(0); ; first += bufferBytes / pageBytes {
+		n, err := io.ReadFull(file, buf)
+		for i := 0; i+pageBytes <= n; i += pageBytes {
+			if !slices.Equal(buf[i:i+pageBytes], zero) {
+				pages = append(pages, first+uint32(i/pageBytes))
+			}
+		}
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return pages, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+func encodePageNumbers(pages []uint32) []byte {
+	b := make([]byte, 0, 4*len(pages))
+	for _, p := range pages {
+		b = binary.LittleEndian.AppendUint32(b, p)
+	}
+	return b
+}

@@ -1,0 +1,225 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sabrefs/store"
+)
+
+func newInspectCommand() *cobra.Command {
+	var asJSON, frames bool
+	cmd := &cobra.Command{
+		Use:   "inspect PATH",
+		Short: "Show what an image is made of",
+		Long: `Show the header of an image, its sections, and how many frames each codec has.
+With --frames, show the frame table instead: one row a frame, in the order of
+the table. If PATH is a directory, every image below it is shown.
+
+As JSON, an image is one object; a directory is {"images": [...]}, and with
+--frames each image is {"frames": [...]}.`,
+		Args: arguments(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runInspect(cmd.OutOrStdout(), args[0], frames, asJSON)
+		},
+	}
+	cmd.Flags().BoolVar(&frames, "frames", false, "show the frame table")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
+	return cmd
+}
+
+func runInspect(out io.Writer, path string, frames, asJSON bool) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	images, err := findImages(path)
+	if err != nil {
+		return err
+	}
+	var reports []report
+	for _, image := range images {
+		r, err := inspectImage(image, frames)
+		if err != nil {
+			return err
+		}
+		reports = append(reports, r)
+	}
+	switch {
+	case !asJSON:
+		return printReports(out, reports)
+	case info.IsDir():
+		return printJSON(out, map[string]any{"images": reports})
+	default:
+		return printJSON(out, reports[0])
+	}
+}
+
+// report is what inspect shows of one image; it is printed as JSON too.
+type report interface {
+	print(out io.Writer) error
+}
+
+func inspectImage(path string, frames bool) (report, error) {
+	img, err := store.Open(path, store.OpenOptions{})
+	if err != nil {
+		return nil, err
+	}
+	defer img.Close()
+	if frames {
+		return newFramesReport(img)
+	}
+	return newImageReport(img)
+}
+
+func printReports(out io.Writer, reports []report) error {
+	for i, r := range reports {
+		if i > 0 {
+			fmt.Fprintln(out)
+		}
+		if err := r.print(out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// frameRow is an entry of the frame table as it is printed.
+type frameRow struct {
+	PackedOff int64  `json:"packed_off"`
+	PackedLen int    `json:"packed_len"`
+	Codec     string `json:"codec"`
+	Pages     int    `json:"pages"`
+	CRC32     string `json:"crc32"` // eight hexadecimal digits
+}
+
+func newFrameRow(f store.FrameEntry) frameRow {
+	return frameRow{f.PackedOff, f.PackedLen, f.Codec.String(), f.Pages, fmt.Sprintf("%08x", f.CRC32)}
+}
+
+func forEachFrame(img *store.Image, visit func(store.FrameEntry)) error {
+	h := img.Header()
+	for frame := range h.FrameCount {
+		entry, err := img.Frame(uint32(frame & math.MaxUint32))
+		if err != nil {
+			return err
+		}
+		visit(entry)
+	}
+	return nil
+}
+
+// framesReport is the frame table of an image.
+type framesReport struct {
+	Path   string     `json:"path"`
+	Frames []frameRow `json:"frames"`
+}
+
+func newFramesReport(img *store.Image) (framesReport, error) {
+	r := framesReport{Path: img.Path(), Frames: []frameRow{}}
+	err := forEachFrame(img, func(f store.FrameEntry) { r.Frames = append(r.Frames, newFrameRow(f)) })
+	return r, err
+}
+
+func (r framesReport) print(out io.Writer) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "FRAME\tPACKED OFFSET\tBYTES\tCODEC\tPAGES\tCRC-32\t")
+	for i, f := range r.Frames {
+		fmt.Fprintf(w, "%d\t%d\t%d\t%s\t%d\t%s\t\n", i, f.PackedOff, f.PackedLen, f.Codec, f.Pages, f.CRC32)
+	}
+	return w.Flush()
+}
+
+// codecReport sums the frames of one codec.
+type codecReport struct {
+	Frames      int64 `json:"frames"`
+	RawBytes    int64 `json:"raw_bytes"`
+	PackedBytes int64 `json:"packed_bytes"`
+}
+
+// imageReport is what inspect shows of an image.
+type imageReport struct {
+	Path            string                 `json:"path"`
+	Version         uint32                 `json:"version"`
+	UUID            string                 `json:"uuid"`
+	Digest          string                 `json:"digest"`
+	CreatedAt       time.Time              `json:"created_at"`
+	RawBytes        int64                  `json:"raw_bytes"`
+	PackedBytes     int64                  `json:"packed_bytes"`
+	Ratio           float64                `json:"ratio"`
+	TableBytes      int64                  `json:"table_bytes"` // page map and frame table with their checksums
+	Pages           int64                  `json:"pages"`
+	ZeroPages       int64                  `json:"zero_pages"`
+	DuplicatePages  int64                  `json:"duplicate_pages"`
+	ParentPages     int64                  `json:"parent_pages"`
+	Frames          int64                  `json:"frames"`
+	HotFrames       int64                  `json:"hot_frames"`
+	MaxFrameBytes   int                    `json:"max_frame_bytes"`
+	Codecs          map[string]codecReport `json:"codecs"`
+	WorkingSetPages int64                  `json:"working_set_pages"`
+	SharedTables    int                    `json:"shared_tables"`
+	CompatFlags     uint64                 `json:"compat_flags"`
+	ROCompatFlags   uint64                 `json:"ro_compat_flags"`
+	IncompatFlags   uint64                 `json:"incompat_flags"`
+	Sections        []store.SectionInfo    `json:"sections"`
+}
+
+func newImageReport(img *store.Image) (imageReport, error) {
+	h := img.Header()
+	r := imageReport{
+		Path: img.Path(), Version: h.Version, UUID: h.UUID.String(), Digest: h.Digest.String(), CreatedAt: h.CreatedAt,
+		RawBytes: h.RawBytes, PackedBytes: h.FileBytes, Ratio: ratio(h.RawBytes, h.FileBytes),
+		Pages: h.PageCount(), ZeroPages: h.ZeroPages, DuplicatePages: h.DuplicatePages, ParentPages: h.ParentPages,
+		Frames: h.FrameCount, HotFrames: h.HotFrames, MaxFrameBytes: h.MaxPagesPerFrame() * store.PageBytes,
+		Codecs: make(map[string]codecReport), CompatFlags: h.Compat, ROCompatFlags: h.ROCompat, IncompatFlags: h.Incompat,
+		Sections: h.Sections(), TableBytes: h.TableBytes(),
+	}
+	err := forEachFrame(img, func(f store.FrameEntry) {
+		c := r.Codecs[f.Codec.String()]
+		c.Frames++
+		c.RawBytes += int64(f.RawBytes())
+		c.PackedBytes += int64(f.PackedLen)
+		r.Codecs[f.Codec.String()] = c
+	})
+	runs, wsErr := img.WorkingSet()
+	for _, run := range runs {
+		r.WorkingSetPages += int64(run.PageCount)
+	}
+	tables, tablesErr := img.SharedTables()
+	r.SharedTables = len(tables)
+	return r, errors.Join(err, wsErr, tablesErr)
+}
+
+func (r imageReport) print(out io.Writer) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	row := func(name, format string, args ...any) { fmt.Fprintf(w, name+"\t"+format+"\n", args...) }
+	row("image", "%s", r.Path)
+	row("format version", "%d", r.Version)
+	row("uuid", "%s", r.UUID)
+	row("content digest", "%s", r.Digest)
+	row("created", "%s", r.CreatedAt.Format(time.RFC3339))
+	row("raw size", "%s (%d)", humanBytes(r.RawBytes), r.RawBytes)
+	row("packed size", "%s (%d), %.2f : 1", humanBytes(r.PackedBytes), r.PackedBytes, r.Ratio)
+	row("tables", "%s, %.3f %% of the raw size", humanBytes(r.TableBytes), 100*ratio(r.TableBytes, r.RawBytes))
+	row("pages", "%d: %d zero, %d duplicate, %d in the parent", r.Pages, r.ZeroPages, r.DuplicatePages, r.ParentPages)
+	row("frames", "%d of at most %s, %d of them for the working set", r.Frames, humanBytes(int64(r.MaxFrameBytes)), r.HotFrames)
+	for _, codec := range sortedCodecs(r.Codecs) {
+		c := r.Codecs[codec]
+		row("  "+codec, "%d frames, %s -> %s", c.Frames, humanBytes(c.RawBytes), humanBytes(c.PackedBytes))
+	}
+	row("working set", "%d pages", r.WorkingSetPages)
+	row("shared tables", "%d", r.SharedTables)
+	row("feature flags", "compat %#x, ro-compat %#x, incompat %#x", r.CompatFlags, r.ROCompatFlags, r.IncompatFlags)
+	for _, s := range r.Sections {
+		row("section", "%s at %d, %d bytes", strings.ReplaceAll(s.Name, "-", " "), s.PackedOff, s.LenBytes)
+	}
+	return w.Flush()
+}

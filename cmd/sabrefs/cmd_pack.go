@@ -1,0 +1,183 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sabrefs/store"
+)
+
+// packFlags are the options of pack.
+type packFlags struct {
+	codec     string
+	level     string
+	frameSize byteSize
+	workers   int
+	memory    []string
+	force     bool
+	json      bool
+}
+
+func newPackCommand() *cobra.Command {
+	var flags packFlags
+	cmd := &cobra.Command{
+		Use:   "pack SRC DST",
+		Short: "Pack a memory file or a snapshot directory",
+		Long: `Pack a memory file into an image at DST, or a snapshot directory into the
+directory DST of a store.
+
+In a snapshot directory the memory files become NAME.sabre and everything else
+is copied byte for byte. Memory files are known by their usual names (mem_file,
+memfile, memory, memory.bin, memory-ranges, mem, *.mem) and by --memory.
+
+If SRC is a file and DST an existing directory, the image is DST/SRC.sabre.
+
+DST appears when it is complete; a pack that fails or is killed leaves what was
+there. The VM must not run meanwhile: a memory file that changes is refused.
+
+Codecs: zstd is the densest; lz4 decodes fastest; deflate can be decoded by
+Intel's In-Memory Analytics Accelerator; raw stores pages as they are, without
+zero and duplicate pages. auto is what this host reads best. A frame is what a
+page fault decodes: larger frames are denser, smaller ones answer sooner.`,
+		Example: `  sabrefs pack /snapshots/python /store/python
+  sabrefs pack --level best mem_file mem_file.sabre
+  sabrefs pack --memory 'ram-*.img' snapdir /store/snap`,
+		Args: arguments(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runPack(cmd.Context(), cmd.OutOrStdout(), args[0], args[1], flags)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&flags.codec, "codec", "auto", "auto, deflate, zstd, lz4 or raw")
+	f.StringVar(&flags.level, "level", "default", "fast, default, better or best")
+	f.Var(&flags.frameSize, "frame-size", "raw size of a frame, 4K to 256K, a power of two (default: by codec and level)")
+	f.IntVar(&flags.workers, "workers", 0, "number of cores to use (default: all)")
+	f.StringArrayVar(&flags.memory, "memory", nil, "pattern of names of memory files, beside the usual ones (repeatable)")
+	f.BoolVar(&flags.force, "force", false, "replace DST if it exists")
+	f.BoolVar(&flags.json, "json", false, "print the result as JSON")
+	return cmd
+}
+
+// options turns flags into options of the store.
+func (flags packFlags) options() (store.PackOptions, error) {
+	opt := store.PackOptions{Workers: flags.workers, Overwrite: flags.force}
+	var err error
+	if opt.Level, err = store.ParseLevel(flags.level); err != nil {
+		return opt, err
+	}
+	if flags.codec != "auto" {
+		if opt.Codec, err = store.ParseCodec(flags.codec); err != nil {
+			return opt, err
+		}
+		opt.Raw = opt.Codec == store.CodecRaw
+	}
+	if flags.frameSize%store.PageBytes != 0 || flags.frameSize > store.MaxFrameBytes || flags.frameSize < 0 {
+		return opt, usageError{fmt.Errorf("--frame-size %s: expected a power of two from 4K to 256K", &flags.frameSize)}
+	}
+	opt.FramePages = int(flags.frameSize) / store.PageBytes
+	return opt, nil
+}
+
+func runPack(ctx context.Context, out io.Writer, src, dst string, flags packFlags) error {
+	opt, err := flags.options()
+	if err != nil {
+		return err
+	}
+	info, err := os.Stat(src)
+	if err != nil {
+		return err
+	}
+	if info.IsDir() {
+		return packDirectory(ctx, out, src, dst, flags, opt)
+	}
+	return packFile(ctx, out, src, intoDirectory(dst, filepath.Base(src)+store.ImageSuffix), info, flags, opt)
+}
+
+// intoDirectory returns dst, or the path of name in dst if dst is a directory.
+func intoDirectory(dst, name string) string {
+	if info, err := os.Stat(dst); err == nil && info.IsDir() {
+		return filepath.Join(dst, name)
+	}
+	return dst
+}
+
+func packFile(ctx context.Context, out io.Writer, src, dst string, info fs.FileInfo, flags packFlags, opt store.PackOptions) error {
+	report, finish := progressBar("packing", info.Size())
+	opt.Progress = report
+	result, err := store.PackFile(ctx, src, dst, opt)
+	finish()
+	if err != nil {
+		return err
+	}
+	row := newPackRow(dst, result)
+	if flags.json {
+		return printJSON(out, row)
+	}
+	return row.print(out)
+}
+
+func packDirectory(ctx context.Context, out io.Writer, src, dst string, flags packFlags, opt store.PackOptions) error {
+	names, err := store.NewMemoryNames(flags.memory)
+	if err != nil {
+		return err
+	}
+	total, err := memoryBytes(src, names)
+	if err != nil {
+		return err
+	}
+	report, finish := progressBar("packing", total)
+	opt.Progress = report
+	result, err := store.PackSnapshot(ctx, src, dst, names, opt)
+	finish()
+	if err != nil {
+		return err
+	}
+	return printSnapshotResult(out, dst, result, flags.json)
+}
+
+// memoryBytes is the size of all memory files of a snapshot, for the progress.
+func memoryBytes(dir string, names store.MemoryNames) (int64, error) {
+	var total int64
+	err := filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
+		if err != nil || !e.Type().IsRegular() || !names.Match(e.Name()) {
+			return err
+		}
+		info, err := e.Info()
+		if err == nil {
+			total += info.Size()
+		}
+		return err
+	})
+	return total, err
+}
+
+// packRow is the result of one image as it is printed.
+type packRow struct {
+	Path string `json:"path"`
+	store.PackResult
+	Ratio   float64 `json:"ratio"`
+	Seconds float64 `json:"seconds"`
+	MBPerS  float64 `json:"mb_per_s"` // of raw size
+}
+
+func newPackRow(path string, r store.PackResult) packRow {
+	row := packRow{Path: path, PackResult: r, Ratio: ratio(r.RawBytes, r.PackedBytes), Seconds: r.Duration.Seconds()}
+	if r.Duration > 0 {
+		row.MBPerS = float64(r.RawBytes) / 1e6 / r.Duration.Seconds()
+	}
+	return row
+}
+
+func (r packRow) print(out io.Writer) error {
+	_, err := fmt.Fprintf(out, "%s: %s -> %s (%.2f : 1), %d zero and %d duplicate pages of %d, %s, %.1f s\n",
+		r.Path, humanBytes(r.RawBytes), humanBytes(r.PackedBytes), r.Ratio, r.ZeroPages, r.DuplicatePages, r.PageCount,
+		r.Codec, r.Duration.Round(100*time.Millisecond).Seconds())
+	return err
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"strings"
+	"syscall"
+
+	"sabrefs/store"
+
+	sabrefsfs "sabrefs/fs"
+)
+
+// Exit codes are an interface: scripts rely on them. Never renumber.
+const (
+	exitOK          = 0   // done
+	exitFailure     = 1   // any other failure
+	exitUsage       = 2   // wrong arguments or option values
+	exitDamaged     = 3   // an image is not one, is truncated or is corrupt
+	exitUnsupported = 4   // an image is of a newer version or needs a feature this build lacks
+	exitExists      = 5   // the target exists; --force replaces it
+	exitBusy        = 6   // the target is being written, or the mount point or mount is in use
+	exitNoSpace     = 7   // no space left for the target
+	exitChanged     = 8   // the input changed while it was read
+	exitParent      = 9   // a parent image is missing or is another one
+	exitNotFound    = 10  // a file or directory does not exist
+	exitPermission  = 11  // the system refused access
+	exitInterrupted = 130 // SIGINT or SIGTERM
+)
+
+// exitCodesHelp is shown by `sabrefs --help` and in the manual.
+const exitCodesHelp = `Exit codes:
+  0    done
+  1    any other failure
+  2    wrong arguments or option values
+  3    an image is not one, is truncated or is corrupt
+  4    an image is of a newer version, or needs a feature this build lacks
+  5    the target exists (--force replaces it)
+  6    the target is being written, or the mount point or mount is in use
+  7    no space left for the target
+  8    the input changed while it was read
+  9    a parent image is missing or is another one
+  10   a file or directory does not exist
+  11   the system refused access
+  130  interrupted`
+
+// usageError marks wrong arguments.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// exitClasses are tried in order: the first error class that matches decides.
+var exitClasses = []struct {
+	class error
+	code  int
+}{
+	{context.Canceled, exitInterrupted},
+	{store.ErrNotImage, exitDamaged},
+	{store.ErrTruncated, exitDamaged},
+	{store.ErrCorrupt, exitDamaged},
+	{store.ErrVersion, exitUnsupported},
+	{store.ErrFeature, exitUnsupported},
+	{store.ErrExists, exitExists},
+	{store.ErrBusy, exitBusy},
+	{store.ErrChanged, exitChanged},
+	{store.ErrParent, exitParent},
+	{store.ErrLimit, exitUsage},
+	{store.ErrOption, exitUsage},
+	{sabrefsfs.ErrMounted, exitBusy},
+	{syscall.EBUSY, exitBusy},
+	{syscall.ENOSPC, exitNoSpace},
+	{syscall.EDQUOT, exitNoSpace},
+	{fs.ErrNotExist, exitNotFound},
+	{fs.ErrPermission, exitPermission},
+	{sabrefsfs.ErrConfig, exitUsage},
+	{sabrefsfs.ErrStore, exitUsage},
+	{sabrefsfs.ErrMountPoint, exitUsage},
+	{sabrefsfs.ErrNested, exitUsage},
+}
+
+// exitCode is the only place that turns errors into exit codes.
+func exitCode(err error) int {
+	if err == nil {
+		return exitOK
+	}
+	var child childError
+	if errors.As(err, &child) {
+		return child.Code
+	}
+	var usage usageError
+	if errors.As(err, &usage) {
+		return exitUsage
+	}
+	for _, c := range exitClasses {
+		if errors.Is(err, c.class) {
+			return c.code
+		}
+	}
+	return exitFailure
+}
+
+// oneLine makes an error one line: joined errors come as several.
+func oneLine(err error) string {
+	return strings.ReplaceAll(err.Error(), "\n", "; ")
+}

@@ -1,0 +1,94 @@
+package fs
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"sabrefs/store"
+)
+
+func TestFindMountIn(t *testing.T) {
+	const table = `22 28 0:20 / /sys rw,nosuid shared:7 - sysfs sysfs rw
+100 28 0:50 / /mnt/with\040space\134x rw shared:1 master:2 - ext4 /dev/vda rw
+101 100 0:51 / /mnt/with\040space\134x rw - fuse.sabrefs sabrefs:/s rw,max_read=1048576
+bad line
+`
+	m, ok, err := findMountIn(strings.NewReader(table), `/mnt/with space\x`)
+	if err != nil || !ok || m.device != "0:51" || m.fsType != "fuse.sabrefs" {
+		t.Errorf("%+v, %v, %v", m, ok, err)
+	}
+	if _, ok, err := findMountIn(strings.NewReader(table), "/mnt"); ok || err != nil {
+		t.Errorf("%v, %v", ok, err)
+	}
+}
+
+func TestMemoryName(t *testing.T) {
+	for name, want := range map[string]string{"a.sabre": "a", ".a.sabre": ".a", "a.sabre.sabre": "a.sabre", ".sabre": "", "a": "", "sabre": ""} {
+		if got, ok := memoryName(name); ok != (want != "") || ok && got != want {
+			t.Errorf("%s: %q, %v", name, got, ok)
+		}
+	}
+}
+
+func TestFrameRuns(t *testing.T) {
+	// z zero, f the frame, o another frame, p the parent
+	for _, c := range []struct {
+		pages    string
+		from, to int
+		want     []pageSpan
+	}{
+		{"fff", 1, 2, []pageSpan{{0, 1}, {2, 3}}},
+		{"fzf", 0, 1, []pageSpan{{2, 3}}},
+		{"ffzzffz", 0, 1, []pageSpan{{1, 6}}},
+		{"zzf", 2, 3, nil},
+		{"ffoff", 0, 1, []pageSpan{{1, 2}, {3, 5}}},
+		{"fpzf", 0, 1, []pageSpan{{3, 4}}},
+		{"ooo", 0, 1, nil},
+	} {
+		refs := make([]store.PageRef, len(c.pages))
+		for i, kind := range c.pages {
+			refs[i] = map[rune]store.PageRef{'z': {}, 'f': {Kind: store.PageInFrame, Frame: 7, Slot: uint8(i)},
+				'o': {Kind: store.PageInFrame, Frame: 8}, 'p': {Kind: store.PageInParent}}[kind]
+		}
+		if got := frameRuns(refs, 7, c.from, c.to); !slices.Equal(got, c.want) {
+			t.Errorf("%s without %d to %d: %v, want %v", c.pages, c.from, c.to, got, c.want)
+		}
+	}
+}
+
+func TestHashedAttrIsNeverReserved(t *testing.T) {
+	seen := make(map[uint64]bool)
+	for i := range 10000 {
+		attr := hashedAttr(0, []byte{byte(i), byte(i >> 8)})
+		if attr.Reserved() || attr.Ino>>62 != 1 || seen[attr.Ino] {
+			t.Fatalf("%+v", attr)
+		}
+		seen[attr.Ino] = true
+	}
+}
+
+func TestOnceSetIsBounded(t *testing.T) {
+	var o onceSet
+	for i := range 3 * onceSetMax {
+		key := strings.Repeat("x", i%7) + string(rune(i))
+		o.first(key)
+		if o.first(key) {
+			t.Fatal("said twice")
+		}
+	}
+	if len(o.seen) > onceSetMax {
+		t.Errorf("%d remembered", len(o.seen))
+	}
+}
+
+func TestPrefetchModes(t *testing.T) {
+	for m := PrefetchNone; m <= PrefetchEager; m++ {
+		if got, err := ParsePrefetchMode(m.String()); err != nil || got != m {
+			t.Errorf("%v: %v, %v", m, got, err)
+		}
+	}
+	if _, err := ParsePrefetchMode("some"); err == nil {
+		t.Error("accepted")
+	}
+}
