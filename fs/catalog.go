@@ -83,8 +83,7 @@ func named(err error, path string) error {
 	if err == nil {
 		return nil
 	}
-	var fe *store.FileError
-	if errors.As(err, &fe) {
+	if fe, ok := errors.AsType[*store.FileError](err); ok {
 		renamed := *fe
 		renamed.Path = path
 		return &renamed
@@ -99,8 +98,8 @@ func (c *catalog) remember(ident fileIdent, f finding) {
 		c.found = make(map[fileIdent]finding)
 	}
 	if len(c.found) >= catalogMax {
-		for any := range c.found { // any one: the map's order is random
-			delete(c.found, any)
+		for old := range c.found { // any one: the map's order is random
+			delete(c.found, old)
 			break
 		}
 	}

@@ -47,8 +47,8 @@ type Config struct {
 	// Engine decodes DEFLATE frames; nil means in software.
 	Engine iaa.Engine
 
-	// pushNeighbours overrides the default of pushing; for measurements.
-	pushNeighbours *bool
+	// pushNeighbors overrides the default of pushing; for measurements.
+	pushNeighbors *bool
 }
 
 // checked returns the configuration with defaults filled in and the paths
@@ -63,9 +63,9 @@ func (c Config) checked() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	if c.pushNeighbours == nil {
+	if c.pushNeighbors == nil {
 		push := pushByDefault
-		c.pushNeighbours = &push
+		c.pushNeighbors = &push
 	}
 	var err error
 	if c.StoreDir, err = filepath.Abs(c.StoreDir); err != nil {
@@ -134,9 +134,9 @@ func resolveMountPoint(path string) (string, error) {
 		if err := checkNotMounted(path); err != nil {
 			return "", err
 		}
-		target, err := os.Readlink(path)
-		if err != nil {
-			return path, nil // not a link; whether it exists is asked later
+		target, isLink := linkTarget(path)
+		if !isLink {
+			return path, nil
 		}
 		if !filepath.IsAbs(target) {
 			target = filepath.Join(parent, target)
@@ -144,6 +144,13 @@ func resolveMountPoint(path string) (string, error) {
 		path = filepath.Clean(target)
 	}
 	return "", fmt.Errorf("%w: %s: too many symbolic links", ErrMountPoint, path)
+}
+
+// linkTarget returns the target of a symbolic link. What is missing is no link;
+// that it must exist is found later.
+func linkTarget(path string) (string, bool) {
+	target, err := os.Readlink(path)
+	return target, err == nil
 }
 
 func checkNotMounted(path string) error {

@@ -18,22 +18,26 @@ var errStale = errors.New("file was replaced")
 var imageErrors = []error{store.ErrCorrupt, store.ErrTruncated, store.ErrVersion, store.ErrFeature,
 	store.ErrParent, store.ErrLimit, store.ErrNotImage}
 
-// errno turns an error into the number that the kernel gets, and logs, once
-// for each finding, what an operator should know. This is the only place that
-// does either. op says what was attempted; rel is the path in the store.
+// errno turns an error into the number that the kernel gets and reports it.
+// This is the only place that does either. op says what was attempted; rel is
+// the path in the store.
 func (t *tree) errno(op, rel string, err error) syscall.Errno {
 	if err == nil {
 		return 0
 	}
-	number := errnoOf(err)
-	if worthLogging(number) && t.logged.first(op+"\x00"+err.Error()) {
+	t.report(op, rel, err)
+	return errnoOf(err)
+}
+
+// report logs, once for each finding, what an operator should know.
+func (t *tree) report(op, rel string, err error) {
+	if worthLogging(errnoOf(err)) && t.logged.first(op+"\x00"+err.Error()) {
 		t.log.Error("file of the store cannot be used", "op", op, "file", t.dir.display(rel), "err", err)
 	}
-	return number
 }
 
 func errnoOf(err error) syscall.Errno {
-	var number syscall.Errno
+	number, isSystem := errors.AsType[syscall.Errno](err)
 	switch {
 	case isAny(err, imageErrors): // before the system's errors: a finding may wrap one
 		return syscall.EIO
@@ -43,7 +47,7 @@ func errnoOf(err error) syscall.Errno {
 		return syscall.EINTR
 	case errors.Is(err, os.ErrClosed):
 		return syscall.EBADF
-	case errors.As(err, &number):
+	case isSystem:
 		return systemErrno(number)
 	default:
 		return syscall.EIO

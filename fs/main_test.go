@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -69,7 +70,7 @@ func serveRole(arg string) error {
 	server, err := Mount(context.Background(), Config{
 		StoreDir: a.StoreDir, MountPoint: a.MountPoint, AllowOther: a.AllowOther, CacheBytes: a.CacheBytes,
 		Logger:         slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		pushNeighbours: &a.Push,
+		pushNeighbors: &a.Push,
 	})
 	if err != nil {
 		return err
@@ -92,7 +93,7 @@ func serveRole(arg string) error {
 
 // testMount is a mount that is served by another process.
 type testMount struct {
-	t        testing.TB
+	t        *testing.T
 	store    string
 	point    string
 	cmd      *exec.Cmd
@@ -104,7 +105,7 @@ type testMount struct {
 
 // requireFUSE fails where mounts cannot be tested, unless the environment says
 // why that is all right.
-func requireFUSE(t testing.TB) {
+func requireFUSE(t *testing.T) {
 	t.Helper()
 	if reason := os.Getenv(skipEnv); reason != "" {
 		t.Skipf("%s: %s", skipEnv, reason)
@@ -128,7 +129,7 @@ func withCache(cacheBytes int64) mountOption {
 }
 
 // mountStore serves a store until the test ends.
-func mountStore(t testing.TB, storeDir string, options ...mountOption) *testMount {
+func mountStore(t *testing.T, storeDir string, options ...mountOption) *testMount {
 	t.Helper()
 	requireFUSE(t)
 	point := t.TempDir()
@@ -205,13 +206,14 @@ func (m *testMount) stop() {
 		return
 	}
 	m.over = true
-	m.commands.Close()
-	timer := time.AfterFunc(30*time.Second, func() { m.cmd.Process.Kill() })
-	err := m.cmd.Wait()
+	err := m.commands.Close()
+	timer := time.AfterFunc(30*time.Second, func() {
+		m.t.Error("the server does not end, it is killed: ", m.cmd.Process.Kill())
+	})
+	err = errors.Join(err, m.cmd.Wait())
 	timer.Stop()
 	if _, left, _ := findMount(m.point); left {
-		unix.Unmount(m.point, unix.MNT_DETACH)
-		m.t.Errorf("the mount is still there")
+		m.t.Error("the mount is still there, it is detached: ", unix.Unmount(m.point, unix.MNT_DETACH))
 	}
 	if err != nil {
 		m.t.Errorf("the server ended: %v", err)

@@ -77,8 +77,8 @@ func newTree(config Config) (*tree, error) {
 	t.scrub = newScrubber(&t.stats, func(ino uint64, err error) {
 		t.log.Error("the kernel keeps pages that were written to", "inode", ino, "err", err)
 	})
-	if *config.pushNeighbours {
-		t.pusher = newPusher(cache, &t.stats, func(rel string, err error) { t.errno("push", rel, err) })
+	if *config.pushNeighbors {
+		t.pusher = newPusher(cache, &t.stats, func(rel string, err error) { t.report("push", rel, err) })
 	}
 	return t, nil
 }

@@ -67,9 +67,11 @@ func TestDeadMountIsBusy(t *testing.T) {
 	dir, _ := sampleStore(t)
 	m := mountStore(t, dir)
 	mustNot(t, m.cmd.Process.Kill())
-	m.cmd.Wait()
+	if err := m.cmd.Wait(); err == nil {
+		t.Error("the server ended well")
+	}
 	m.over = true
-	defer unix.Unmount(m.point, unix.MNT_DETACH)
+	t.Cleanup(func() { mustNot(t, unix.Unmount(m.point, unix.MNT_DETACH)) })
 	eventually(t, "the mount is dead", func() bool {
 		_, err := os.Stat(m.point)
 		return errors.Is(err, syscall.ENOTCONN)
@@ -165,11 +167,9 @@ func TestUserMount(t *testing.T) {
 	writeFile(t, filepath.Join(dir, "snap", "private"), []byte("secret"))
 	mustNot(t, os.Chmod(filepath.Join(dir, "snap", "private"), 0o600))
 	// Directories that tests get are closed to others.
-	base, err := os.MkdirTemp("/tmp", "sabrefs-user")
-	mustNot(t, err)
-	t.Cleanup(func() { os.RemoveAll(base) })
+	base := t.TempDir()
 	point := filepath.Join(base, "point")
-	mustNot(t, errors.Join(os.Chmod(base, 0o755), os.Mkdir(point, 0o755), os.Chown(point, nobody, nobody)))
+	mustNot(t, errors.Join(os.Chmod(filepath.Dir(base), 0o755), os.Mkdir(point, 0o755), os.Chown(point, nobody, nobody)))
 	moved := filepath.Join(base, "store")
 	mustNot(t, exec.Command("cp", "-a", dir, moved).Run())
 	mustNot(t, os.Chmod(moved, 0o755))

@@ -9,7 +9,7 @@ import (
 )
 
 func TestFindMountIn(t *testing.T) {
-	const table = `22 28 0:20 / /sys rw,nosuid shared:7 - sysfs sysfs rw
+	const table = `22 28 0:20 / /sys rw,nosuid shared:7 - sysfs none rw
 100 28 0:50 / /mnt/with\040space\134x rw shared:1 master:2 - ext4 /dev/vda rw
 101 100 0:51 / /mnt/with\040space\134x rw - fuse.sabrefs sabrefs:/s rw,max_read=1048576
 bad line

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// pushTriggerPages is the largest request after which neighbours are
+	// pushTriggerPages is the largest request after which neighbors are
 	// pushed: larger ones come from read-ahead, which asks for them itself.
 	pushTriggerPages = 4
 	pushQueueLength  = 64

@@ -59,6 +59,7 @@ func TestRandomReads(t *testing.T) {
 }
 
 func readRandomly(t *testing.T, path string, raw []byte, seed uint64) {
+	t.Helper()
 	f, err := os.Open(path)
 	if err != nil {
 		t.Error(err)
@@ -109,7 +110,9 @@ func touchRole(arg string) error {
 	if err != nil {
 		return err
 	}
-	f.Close() // the mapping keeps the file
+	if err := f.Close(); err != nil { // the mapping keeps the file
+		return err
+	}
 	if err := unix.Madvise(mem, unix.MADV_RANDOM); err != nil {
 		return err
 	}
@@ -142,7 +145,6 @@ func touch(mem, want []byte, a touchArg) error {
 // disturb sends this process signals without pause until the function that it
 // returns is called.
 func disturb() (stop func()) {
-	signal.Ignore(syscall.SIGUSR2)
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGUSR1)
 	quit := make(chan struct{})
 	var senders sync.WaitGroup
@@ -152,7 +154,9 @@ func disturb() (stop func()) {
 			case <-quit:
 				return
 			default:
-				syscall.Kill(os.Getpid(), syscall.SIGUSR1)
+				if err := syscall.Kill(os.Getpid(), syscall.SIGUSR1); err != nil {
+					return
+				}
 				time.Sleep(20 * time.Microsecond)
 			}
 		}
@@ -161,6 +165,7 @@ func disturb() (stop func()) {
 }
 
 func runTouch(t *testing.T, a touchArg) {
+	t.Helper()
 	arg, err := json.Marshal(a)
 	if err != nil {
 		t.Error(err)

@@ -22,7 +22,7 @@ func TestChangesAreRefused(t *testing.T) {
 		if err != nil {
 			t.Fatalf("opening %s O_RDWR: %v", path, err)
 		}
-		t.Cleanup(func() { unix.Close(fd) })
+		t.Cleanup(func() { mustNot(t, unix.Close(fd)) })
 		return fd
 	}
 	for _, path := range []string{memory, plain} {
@@ -80,7 +80,7 @@ func mapFile(t *testing.T, path string, flags int) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { unix.Munmap(mem) })
+	t.Cleanup(func() { mustNot(t, unix.Munmap(mem)) })
 	return mem
 }
 

@@ -74,7 +74,7 @@ func fillText(random *rand.Rand, page []byte) {
 }
 
 // packSample packs memory into dir/name.sabre.
-func packSample(t testing.TB, dir, name string, raw []byte, options store.PackOptions) {
+func packSample(t *testing.T, dir, name string, raw []byte, options store.PackOptions) {
 	t.Helper()
 	src := filepath.Join(t.TempDir(), "raw")
 	if err := os.WriteFile(src, raw, 0o644); err != nil {
@@ -106,7 +106,7 @@ var sampleImage = sync.OnceValues(func() ([]byte, error) {
 })
 
 // sampleStore is a store with one snapshot: snap/mem_file and snap/vmstate.
-func sampleStore(t testing.TB) (dir string, raw []byte) {
+func sampleStore(t *testing.T) (dir string, raw []byte) {
 	t.Helper()
 	dir = t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "snap"), 0o755); err != nil {
@@ -122,7 +122,7 @@ func sampleStore(t testing.TB) (dir string, raw []byte) {
 	return dir, raw
 }
 
-func writeFile(t testing.TB, path string, content []byte) {
+func writeFile(t *testing.T, path string, content []byte) {
 	t.Helper()
 	if err := os.WriteFile(path, content, 0o644); err != nil {
 		t.Fatal(err)
@@ -130,7 +130,7 @@ func writeFile(t testing.TB, path string, content []byte) {
 }
 
 // overwrite changes bytes of a file in place.
-func overwrite(t testing.TB, path string, off int64, b []byte) {
+func overwrite(t *testing.T, path string, off int64, b []byte) {
 	t.Helper()
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
@@ -145,7 +145,7 @@ func overwrite(t testing.TB, path string, off int64, b []byte) {
 }
 
 // wantContent reads a file whole.
-func wantContent(t testing.TB, path string, want []byte) {
+func wantContent(t *testing.T, path string, want []byte) {
 	t.Helper()
 	got, err := os.ReadFile(path)
 	if err != nil {
@@ -155,7 +155,7 @@ func wantContent(t testing.TB, path string, want []byte) {
 	wantEqual(t, path, got, want)
 }
 
-func wantEqual(t testing.TB, what string, got, want []byte) {
+func wantEqual(t *testing.T, what string, got, want []byte) {
 	t.Helper()
 	if len(got) != len(want) {
 		t.Errorf("%s: %d bytes, want %d", what, len(got), len(want))
@@ -172,6 +172,5 @@ func wantEqual(t testing.TB, what string, got, want []byte) {
 }
 
 func errnoIn(err error) (syscall.Errno, bool) {
-	var number syscall.Errno
-	return number, errors.As(err, &number)
+	return errors.AsType[syscall.Errno](err)
 }

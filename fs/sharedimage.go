@@ -11,7 +11,7 @@ import (
 type sharedImage struct {
 	*store.Image
 	users  atomic.Int64
-	pushed frameSet // frames whose neighbours were pushed already
+	pushed frameSet // frames whose neighbors were pushed already
 }
 
 // newSharedImage returns an image with one user.

@@ -17,7 +17,7 @@ type Stats struct {
 	FailedReads   int64 // READ requests of memory files that ended in an error
 	RefusedWrites int64 // WRITE requests to memory files, all refused
 	Scrubs        int64 // ranges that the kernel dropped after a refused write
-	Pushes        int64 // runs of neighbouring pages put into the page cache
+	Pushes        int64 // runs of neighboring pages put into the page cache
 	PushedBytes   int64 // bytes in those runs
 	DroppedPushes int64 // frames not pushed because too much was under way
 	FailedPushes  int64 // frames not pushed because of an error

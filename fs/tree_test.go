@@ -90,7 +90,7 @@ func TestLinksAreNeverFollowed(t *testing.T) {
 	if fd, err := unix.Openat(int(snap.Fd()), "vmstate", unix.O_RDONLY, 0); err == nil {
 		b := make([]byte, 100)
 		n, _ := unix.Read(fd, b)
-		unix.Close(fd)
+		mustNot(t, unix.Close(fd))
 		t.Errorf("read %q from outside the store", b[:max(n, 0)])
 	}
 }

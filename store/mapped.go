@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime/debug"
@@ -28,8 +29,17 @@ func mapTable(file *os.File, packedOff, lenBytes int64) (mappedTable, error) {
 	if err != nil {
 		return mappedTable{}, fmt.Errorf("mapping %d bytes at offset %d: %w", lenBytes, packedOff, err)
 	}
+	// A fault would read around itself as much as the disk's read-ahead, which
+	// may be megabytes; a part of a table has 16 KiB (see willRead).
+	if err := unix.Madvise(b, unix.MADV_RANDOM); err != nil {
+		return mappedTable{}, errors.Join(fmt.Errorf("advising on a mapping: %w", err), unix.Munmap(b))
+	}
 	return mappedTable{bytes: b}, nil
 }
+
+// willRead requests a part of a table with one access to the disk, instead of
+// one for each of its pages as they fault. It is a hint, and may fail.
+func willRead(part []byte) { _ = unix.Madvise(part, unix.MADV_WILLNEED) }
 
 func (t *mappedTable) unmap() error {
 	if t.bytes == nil {

@@ -153,16 +153,18 @@ func (w *imageWriter) writeTables() error {
 	if err != nil {
 		return err
 	}
-	if err := w.addBytes(SectionPageDirectory, directory); err != nil {
-		return err
-	}
 	if err := w.addSection(SectionFrameTable, false, w.copyFrameTable); err != nil {
 		return err
 	}
+	if err := w.writeOptional(); err != nil {
+		return err
+	}
+	// What every open reads comes last, beside the trailer, so that one access
+	// to a cold disk brings all of it (see openReadBytes).
 	if err := w.addBytes(SectionFrameChecksums, w.frameCRCs); err != nil {
 		return err
 	}
-	return w.writeOptional()
+	return w.addBytes(SectionPageDirectory, directory)
 }
 
 func (w *imageWriter) writeOptional() error {

@@ -84,7 +84,7 @@ func (o *optimalParser) parse(p *parsed, src []byte) {
 				c.codes = seedCounts
 				if tB > 0 {
 					for i := range c.literals {
-						c.literals[i] += uint32(tB)
+						c.literals[i] += uint32(tB) + seedLiterals[i]*uint32(tF)>>8
 					}
 				}
 			}
