@@ -21,8 +21,8 @@
 // keep the old content, lookups find the new.
 //
 // The store is opened once, as a directory descriptor; every access resolves
-// beneath it and follows no symbolic link, so a link in a store is shown and
-// never leads the daemon out of it.
+// beneath it and follows no symbolic link (openat2, Linux 5.6), so a link in a
+// store is shown and never leads the daemon out of it.
 //
 // # Inode identity
 //
@@ -59,8 +59,9 @@
 // an image caused is EIO, with a log line that names file, offset and finding.
 //
 // Reads of memory files ignore interrupts. A signal to a thread that waits in
-// a page fault makes the kernel send one, and EINTR as the answer would turn
-// the fault into SIGBUS: a kick of a vCPU would kill its guest.
+// a page fault makes the kernel send one, and a fault that is answered with
+// EINTR has no page: Linux 6.18 starts it over, so a guest whose vCPUs are
+// kicked faster than a frame is decoded would stand still.
 //
 // # Concurrency
 //
@@ -76,7 +77,8 @@
 //
 //   - The process that serves a mount never touches a path in it, least of all
 //     maps one: the fault would hold a thread that the garbage collector needs.
-//     Tests do all file operations from another process.
+//     Tests do all file operations from another process. (go-fuse itself opens
+//     one name once, while mounting, and answers it on its own.)
 //   - Notifications about pages (store, invalidate) take the page lock. They
 //     run on goroutines of their own and never in a handler before its reply.
 //   - No lock of this package is held while the kernel is notified.

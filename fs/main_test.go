@@ -69,7 +69,7 @@ func serveRole(arg string) error {
 	}
 	server, err := Mount(context.Background(), Config{
 		StoreDir: a.StoreDir, MountPoint: a.MountPoint, AllowOther: a.AllowOther, CacheBytes: a.CacheBytes,
-		Logger:         slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Logger:        slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		pushNeighbors: &a.Push,
 	})
 	if err != nil {

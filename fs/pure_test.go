@@ -48,7 +48,7 @@ func TestFrameRuns(t *testing.T) {
 	} {
 		refs := make([]store.PageRef, len(c.pages))
 		for i, kind := range c.pages {
-			refs[i] = map[rune]store.PageRef{'z': {}, 'f': {Kind: store.PageInFrame, Frame: 7, Slot: uint8(i)},
+			refs[i] = map[rune]store.PageRef{'z': {Kind: store.PageZero}, 'f': {Kind: store.PageInFrame, Frame: 7, Slot: uint8(i)},
 				'o': {Kind: store.PageInFrame, Frame: 8}, 'p': {Kind: store.PageInParent}}[kind]
 		}
 		if got := frameRuns(refs, 7, c.from, c.to); !slices.Equal(got, c.want) {

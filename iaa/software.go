@@ -84,20 +84,36 @@ func (inf *inflater) decode(src, dst []byte) (int, error) {
 	if err := resetter.Reset(&inf.in, nil); err != nil {
 		return 0, fmt.Errorf("resetting the inflater: %w", err)
 	}
-	n, err := io.ReadFull(inf.out, dst)
+	n, err := inf.fill(dst)
 	switch {
-	case errors.Is(err, io.ErrUnexpectedEOF) && inf.in.Len() > 0, errors.Is(err, io.EOF) && len(dst) > 0:
-		return n, fmt.Errorf("%w: %d bytes of %d", ErrLength, n, len(dst))
-	case err != nil:
-		return n, fmt.Errorf("%w: %w", ErrStream, err)
-	}
-	var beyond [1]byte
-	if extra, err := inf.out.Read(beyond[:]); extra != 0 {
+	case errors.Is(err, io.EOF) && n < len(dst):
+		return n, fmt.Errorf("%w: %d bytes, expected %d", ErrLength, n, len(dst))
+	case err == nil:
 		return n, fmt.Errorf("%w: more than %d bytes", ErrLength, len(dst))
-	} else if !errors.Is(err, io.EOF) {
-		return n, fmt.Errorf("%w: no end after %d bytes", ErrStream, n)
+	case !errors.Is(err, io.EOF):
+		return n, fmt.Errorf("%w: %w", ErrStream, err)
+	case inf.in.Len() > 0:
+		return n, fmt.Errorf("%w: %d bytes behind its end", ErrStream, inf.in.Len())
 	}
 	return n, nil
+}
+
+// fill reads into dst until the stream ends (io.EOF), fails, or turns out to be
+// longer than dst (nil).
+func (inf *inflater) fill(dst []byte) (n int, err error) {
+	for n < len(dst) && err == nil {
+		var read int
+		read, err = inf.out.Read(dst[n:])
+		n += read
+	}
+	var beyond [1]byte
+	for read := 0; read == 0 && err == nil; {
+		read, err = inf.out.Read(beyond[:])
+		if read > 0 {
+			return n, nil
+		}
+	}
+	return n, err
 }
 
 func (s *software) deflate(job *Job) {

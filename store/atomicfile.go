@@ -26,6 +26,9 @@ func createAtomic(target string, overwrite bool, mode fs.FileMode) (*atomicFile,
 	if err := checkTarget(target, overwrite); err != nil {
 		return nil, err
 	}
+	if err := removeStale(filepath.Dir(target)); err != nil {
+		return nil, err
+	}
 	f, err := createUnnamed(filepath.Dir(target))
 	if err != nil {
 		return nil, err
@@ -64,7 +67,8 @@ func createUnnamed(dir string) (unnamedFile, error) {
 	const ownerOnly = 0o600
 	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, ownerOnly)
 	if err == nil {
-		return unnamedFile{File: os.NewFile(uintptr(fd), filepath.Join(dir, "(unnamed)"))}, nil
+		f := os.NewFile(uintptr(fd), filepath.Join(dir, "(unnamed)"))
+		return unnamedFile{File: f}, lockAlive(f)
 	}
 	if !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.EISDIR) {
 		return unnamedFile{}, &fs.PathError{Op: "create temporary file in", Path: dir, Err: err}
@@ -73,7 +77,37 @@ func createUnnamed(dir string) (unnamedFile, error) {
 	if err != nil {
 		return unnamedFile{}, err
 	}
-	return unnamedFile{File: f, tempPath: f.Name()}, nil
+	return unnamedFile{File: f, tempPath: f.Name()}, lockAlive(f)
+}
+
+// lockAlive marks a temporary file as one that a living process writes.
+func lockAlive(f *os.File) error {
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return &fs.PathError{Op: "lock", Path: f.Name(), Err: err}
+	}
+	return nil
+}
+
+// removeStale removes temporary files of dir whose writers were killed between
+// giving them a name and giving them their real one.
+func removeStale(dir string) error {
+	stale, err := filepath.Glob(filepath.Join(dir, tempPrefix+"*"))
+	if err != nil {
+		return err
+	}
+	for _, path := range stale {
+		f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+		if err != nil {
+			continue // it is gone, or not ours
+		}
+		if lockAlive(f) == nil {
+			err = os.Remove(path)
+		}
+		if err := errors.Join(err, f.Close()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // tempPrefix begins the names of temporary files; the mounted view hides them.
@@ -97,7 +131,11 @@ func (a *atomicFile) commit() error {
 	if err := a.publish(); err != nil {
 		return errors.Join(err, a.abort())
 	}
-	a.tempPath = ""
+	if a.tempPath != "" && !a.overwrite { // the link is a second name
+		if err := os.Remove(a.tempPath); err != nil {
+			return errors.Join(err, a.File.Close())
+		}
+	}
 	return errors.Join(a.File.Close(), syncDir(filepath.Dir(a.target)))
 }
 
@@ -105,12 +143,13 @@ func (a *atomicFile) publish() error {
 	if a.overwrite {
 		return a.replaceTarget()
 	}
-	// linkat and RENAME_NOREPLACE fail if the target appeared meanwhile
+	// a link cannot be made if the target appeared meanwhile
 	var err error
 	if a.tempPath == "" {
 		err = a.linkTo(a.target)
 	} else {
-		err = unix.Renameat2(unix.AT_FDCWD, a.tempPath, unix.AT_FDCWD, a.target, unix.RENAME_NOREPLACE)
+		// not RENAME_NOREPLACE: where O_TMPFILE is missing, so is that
+		err = os.Link(a.tempPath, a.target)
 	}
 	if errors.Is(err, fs.ErrExist) {
 		return &FileError{Path: a.target, PackedOff: wholeFile, Err: ErrExists, Detail: "it appeared while this one was written"}

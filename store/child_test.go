@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -22,30 +21,33 @@ const (
 	childTargetEnv = "SABREFS_TEST_TARGET"
 	childLimitEnv  = "SABREFS_TEST_FILE_LIMIT"
 
+	childDescriptorsEnv = "SABREFS_TEST_DESCRIPTORS"
+
 	rolePackFile     = "pack-file"
+	rolePackNew      = "pack-new"
 	rolePackSnapshot = "pack-snapshot"
 	roleUnpack       = "unpack"
 )
 
 // childCommand is a process that overwrites target with what role makes of
 // source.
-func childCommand(t testing.TB, role, source, target string) *exec.Cmd {
-	t.Helper()
+func childCommand(tb testing.TB, role, source, target string) *exec.Cmd {
+	tb.Helper()
 	self, err := os.Executable()
-	wantNoError(t, err)
-	cmd := exec.CommandContext(t.Context(), self)
+	wantNoError(tb, err)
+	cmd := exec.CommandContext(tb.Context(), self)
 	cmd.Env = append(os.Environ(), childRoleEnv+"="+role, childSourceEnv+"="+source, childTargetEnv+"="+target)
 	return cmd
 }
 
 // runChild is the main function of a child; it returns the exit status.
 func runChild(role string) int {
-	err := limitFileSize()
+	err := limitResources()
 	if err == nil {
 		err = playRole(role, os.Getenv(childSourceEnv), os.Getenv(childTargetEnv))
 	}
 	if err != nil {
-		io.WriteString(os.Stderr, err.Error())
+		fmt.Fprint(os.Stderr, err)
 		return 1
 	}
 	return 0
@@ -56,6 +58,10 @@ func playRole(role, source, target string) error {
 	opt := PackOptions{Codec: CodecLZ4, Level: LevelFast, Overwrite: true, Workers: 2}
 	switch role {
 	case rolePackFile:
+		_, err := PackFile(ctx, source, target, opt)
+		return err
+	case rolePackNew:
+		opt.Overwrite = false
 		_, err := PackFile(ctx, source, target, opt)
 		return err
 	case rolePackSnapshot:
@@ -69,17 +75,28 @@ func playRole(role, source, target string) error {
 	}
 }
 
-// limitFileSize makes writes beyond a number of bytes fail with EFBIG, which is
-// a full disk for those who cannot mount one.
-func limitFileSize() error {
-	limit := os.Getenv(childLimitEnv)
-	if limit == "" {
-		return nil
-	}
-	n, err := strconv.ParseUint(limit, 10, 64)
+// limitResources makes writes beyond a number of bytes fail with EFBIG, which
+// is a full disk for those who cannot mount one, and opens with EMFILE.
+func limitResources() error {
+	signal.Ignore(unix.SIGXFSZ)
+	// the runtime opens its own descriptors with the first file, and cannot do without
+	first, err := os.Open(os.DevNull)
 	if err != nil {
 		return err
 	}
-	signal.Ignore(unix.SIGXFSZ)
-	return unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: n, Max: n})
+	defer first.Close()
+	for env, resource := range map[string]int{childLimitEnv: unix.RLIMIT_FSIZE, childDescriptorsEnv: unix.RLIMIT_NOFILE} {
+		limit := os.Getenv(env)
+		if limit == "" {
+			continue
+		}
+		n, err := strconv.ParseUint(limit, 10, 64)
+		if err != nil {
+			return err
+		}
+		if err := unix.Setrlimit(resource, &unix.Rlimit{Cur: n, Max: n}); err != nil {
+			return err
+		}
+	}
+	return nil
 }

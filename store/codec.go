@@ -123,7 +123,8 @@ func (e deflateEncoder) encode(dst, src []byte) (int, bool, error) {
 type decoder struct{ engine iaa.Engine }
 
 // decode fills dst, which has exactly the raw size of the frame, from packed.
-// It does not check the frame's checksum.
+// It does not check the frame's checksum. It may use the capacity of both beyond
+// their lengths: what lies there in packed may be read, in dst overwritten.
 func (d decoder) decode(ctx context.Context, codec Codec, dst, packed []byte) error {
 	switch codec {
 	case CodecRaw:

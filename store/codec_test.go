@@ -44,17 +44,17 @@ func TestLevelNames(t *testing.T) {
 	}
 }
 
-// TestCodecsRoundTrip checks every codec at every level with frames of every
-// size, and that what it wrote shrank and is not read with a byte missing.
+// TestCodecsRoundTrip checks every codec at every level with frames of small,
+// middle and full size, and that what it wrote shrank and is not read with a byte missing.
 func TestCodecsRoundTrip(t *testing.T) {
 	for _, codec := range allCodecs {
 		for _, level := range allLevels {
-			for pages := 1; pages <= MaxFramePages; pages *= 2 {
+			for pages := 1; pages <= MaxFramePages; pages *= 4 {
 				t.Run(fmt.Sprintf("%v/%v/%d", codec, level, pages), func(t *testing.T) {
 					enc, err := newEncoder(codec, level, pages*PageBytes, iaa.Software())
 					wantNoError(t, err)
 					// coders are reused from frame to frame, of any size
-					for seed := range uint64(3) {
+					for seed := range uint64(2) {
 						wantRoundTrip(t, enc, codec, frameOf(seed, pages), pages)
 						wantRoundTrip(t, enc, codec, frameOf(seed, 1+pages/2), pages)
 					}

@@ -22,7 +22,7 @@ const (
 // pages with the same key are equal, as far as anyone knows how to make others.
 type dedupBucket struct {
 	keys    [dedupWays][2]uint64
-	entries [dedupWays]uint32 // page map entries; 0 (a zero page) means free
+	entries [dedupWays]uint32 // page map entries; 0, which is none, means free
 	next    uint8
 }
 

@@ -3,6 +3,7 @@ package store
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"slices"
 	"testing"
 )
 
@@ -71,7 +72,9 @@ func TestDigestTellsApart(t *testing.T) {
 	page := make([]byte, PageBytes)
 	page[0] = 1
 	zero := make([]byte, PageBytes)
-	contents := [][]byte{{}, {0}, zero, append(zero, 0), page, append(page, zero...), append(zero, page...), page[:1]}
+	contents := [][]byte{
+		{}, {0}, zero, slices.Concat(zero, []byte{0}), page, slices.Concat(page, zero), slices.Concat(zero, page), page[:1],
+	}
 	for i, raw := range contents {
 		d := streamDigest(raw, true)
 		if other, found := seen[d]; found {

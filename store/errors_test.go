@@ -25,9 +25,7 @@ func TestFileErrorText(t *testing.T) {
 
 func TestInFileNamesOneFileOnly(t *testing.T) {
 	inner := &FileError{Path: "inner", PackedOff: wholeFile, Err: ErrChanged}
-	if got := inFile("outer", inner); got != error(inner) {
-		t.Errorf("error is %v, want %v", got, inner)
-	}
+	wantEqual(t, "text", inFile("outer", inner).Error(), inner.Error())
 	wantClass(t, inFile("f", corruptAt(3, "why")), ErrCorrupt)
 	wantClass(t, inFile("f", io.EOF), io.EOF)
 	for err, class := range map[error]error{shortRead(io.EOF, 1): ErrTruncated, shortRead(io.ErrUnexpectedEOF, 1): ErrTruncated, shortRead(io.ErrClosedPipe, 1): io.ErrClosedPipe} {

@@ -49,7 +49,7 @@ func (img *Image) seekInChunk(page int64, data bool) (int64, bool, error) {
 	}
 	for ; page < end; page++ {
 		entry := binary.LittleEndian.Uint32(entries[page%chunkPages*mapEntryBytes:])
-		if (entry != 0) == data {
+		if (entry != zeroPageEntry) == data {
 			return page, true, nil
 		}
 	}

@@ -111,14 +111,30 @@ func (c *FrameCache) decode(ctx context.Context, img *Image, frame uint32, f *fl
 	close(f.done)
 }
 
+// decodeWhole decodes a frame into a buffer of its own. It does so by way of a
+// scratch buffer: that one has slack, without which decoders are much slower,
+// and is in the processor's cache; and a copy costs no more than clearing new
+// memory would.
 func decodeWhole(ctx context.Context, img *Image, frame uint32) ([]byte, error) {
 	entry, err := img.Frame(frame)
 	if err != nil {
 		return nil, err
 	}
-	raw := make([]byte, entry.RawBytes())
+	scratch, _ := scratchBufs.Get().(*[]byte)
+	defer scratchBufs.Put(scratch)
+	raw := (*scratch)[:entry.RawBytes()]
 	if err := img.ReadFrame(ctx, entry, raw); err != nil {
 		return nil, err
 	}
-	return raw, nil
+	return append([]byte(nil), raw...), nil
+}
+
+// scratchBufs holds buffers (*[]byte) for a decoded frame with slack.
+var scratchBufs = sync.Pool{New: newSlackBuf}
+
+// newSlackBuf returns a buffer for the largest frame, packed or raw, with slack
+// behind it.
+func newSlackBuf() any {
+	b := make([]byte, MaxFrameBytes+SlackBytes)
+	return &b
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/hex"
@@ -58,26 +59,26 @@ func goldenTable() (t SharedTable) {
 
 // packGolden packs the golden memory as PackFile does, with what PackFile does
 // not write yet added.
-func packGolden(t testing.TB) []byte {
-	t.Helper()
-	dir := t.TempDir()
-	src, err := openRawFile(writeFile(t, filepath.Join(dir, "mem_file"), goldenMemory()))
-	wantNoError(t, err)
+func packGolden(tb testing.TB) []byte {
+	tb.Helper()
+	dir := tb.TempDir()
+	src, err := openRawFile(writeFile(tb, filepath.Join(dir, "mem_file"), goldenMemory()))
+	wantNoError(tb, err)
 	defer src.Close()
 	opt := PackOptions{Raw: true, FramePages: 2, Workers: 2, UUID: fixedUUID, CreatedAt: fixedTime}
-	wantNoError(t, opt.normalise())
+	wantNoError(tb, opt.normalise())
 	dst := filepath.Join(dir, "golden.sabre")
 	w, err := newImageWriter(dst, false, 0o600, src.rawBytes(), opt.slotBits())
-	wantNoError(t, err)
+	wantNoError(tb, err)
 	w.header.UUID, w.header.CreatedAt, w.header.HotFrames = opt.UUID, opt.CreatedAt, 1
 	w.workingSet, w.sharedTable = goldenWorkingSet, []SharedTable{goldenTable()}
 	p := newPipeline(src, w, opt)
-	wantNoError(t, p.run(context.Background()))
+	wantNoError(tb, p.run(context.Background()))
 	w.header.DuplicatePages = p.duplicatePages
 	w.header.ZeroPages = w.header.PageCount() - p.duplicatePages - p.storedPages
 	_, err = w.finish(p.digester.sum())
-	wantNoError(t, err)
-	return readFile(t, dst)
+	wantNoError(tb, err)
+	return readFile(tb, dst)
 }
 
 func TestGoldenIsWhatIsWritten(t *testing.T) {
@@ -352,28 +353,39 @@ func (a *annotator) line(size int, name, meaning string) {
 	a.at += size
 }
 
-// hexRuns writes bytes in hexadecimal, and longer runs of one byte short.
+// hexRuns writes bytes in hexadecimal, and longer runs of one byte, or of one
+// page map entry, short.
 func hexRuns(b []byte) string {
 	const shortest = 8
 	var tokens []string
 	for len(b) > 0 {
-		n := 1
-		for n < len(b) && b[n] == b[0] {
-			n++
+		token, unit := fmt.Sprintf("%02x", b[0]), 1
+		times := repeats(b, 1)
+		if entries := repeats(b, mapEntryBytes); times < shortest && entries >= shortest {
+			token, unit, times = hex.EncodeToString(b[:mapEntryBytes]), mapEntryBytes, entries
 		}
-		if n >= shortest {
-			tokens = append(tokens, fmt.Sprintf("%02x*%d", b[0], n))
+		if times >= shortest {
+			token += fmt.Sprintf("*%d", times)
 		} else {
-			n = 1
-			tokens = append(tokens, fmt.Sprintf("%02x", b[0]))
+			times = 1
 		}
-		b = b[n:]
+		tokens = append(tokens, token)
+		b = b[unit*times:]
 	}
 	return strings.Join(tokens, " ")
 }
 
-func parseAnnotated(t testing.TB, text string) []byte {
-	t.Helper()
+// repeats tells how often the first unit bytes stand one after the other.
+func repeats(b []byte, unit int) int {
+	n := 1
+	for (n+1)*unit <= len(b) && string(b[n*unit:(n+1)*unit]) == string(b[:unit]) {
+		n++
+	}
+	return n
+}
+
+func parseAnnotated(tb testing.TB, text string) []byte {
+	tb.Helper()
 	var image []byte
 	for line := range strings.Lines(text) {
 		if strings.HasPrefix(line, "#") || strings.TrimSpace(line) == "" {
@@ -382,30 +394,26 @@ func parseAnnotated(t testing.TB, text string) []byte {
 		data, _, _ := strings.Cut(line, "#")
 		off, tokens, found := strings.Cut(data, ":")
 		if at, err := strconv.ParseInt(off, 16, 64); !found || err != nil || at != int64(len(image)) {
-			t.Fatalf("line %q begins at %d", line, len(image))
+			tb.Fatalf("line %q begins at %d", line, len(image))
 		}
-		for _, token := range strings.Fields(tokens) {
-			image = append(image, parseRun(t, token)...)
+		for token := range strings.FieldsSeq(tokens) {
+			image = append(image, parseRun(tb, token)...)
 		}
 	}
 	return image
 }
 
-func parseRun(t testing.TB, token string) []byte {
-	t.Helper()
+func parseRun(tb testing.TB, token string) []byte {
+	tb.Helper()
 	value, times, repeated := strings.Cut(token, "*")
 	b, err := hex.DecodeString(value)
-	wantNoError(t, err)
+	wantNoError(tb, err)
 	if !repeated {
 		return b
 	}
 	n, err := strconv.Atoi(times)
-	wantNoError(t, err)
-	run := make([]byte, n)
-	for i := range run {
-		run[i] = b[0]
-	}
-	return run
+	wantNoError(tb, err)
+	return bytes.Repeat(b, n)
 }
 
 func firstDifference(got, want string) string {

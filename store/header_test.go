@@ -11,9 +11,9 @@ import (
 )
 
 // goldenImage returns the bytes of the golden image, for a test to spoil.
-func goldenImage(t testing.TB) []byte {
-	t.Helper()
-	return parseAnnotated(t, string(readFile(t, goldenPath)))
+func goldenImage(tb testing.TB) []byte {
+	tb.Helper()
+	return parseAnnotated(tb, string(readFile(tb, goldenPath)))
 }
 
 func TestHeaderRoundTrip(t *testing.T) {

@@ -37,16 +37,14 @@ type Image struct {
 
 	chunkChecked bitmap // stored chunks of the page map found intact
 	blockChecked bitmap // blocks of the frame table found intact
+	requested    bitmap // units of the frames that the disk was asked for
 }
 
 // lastCacheID numbers the images that this process opened.
 var lastCacheID atomic.Uint32
 
 // packedBufs holds buffers (*[]byte) for the packed bytes of a frame with slack.
-var packedBufs = sync.Pool{New: func() any {
-	b := make([]byte, MaxFrameBytes+SlackBytes)
-	return &b
-}}
+var packedBufs = sync.Pool{New: newSlackBuf}
 
 // OpenOptions change how an image is opened.
 type OpenOptions struct {
@@ -58,7 +56,7 @@ type OpenOptions struct {
 // newer version, needs an unknown feature, is truncated or damaged where every
 // reader looks; damage elsewhere is found, and refused, when it is read.
 func Open(path string, opt OpenOptions) (*Image, error) {
-	file, err := os.Open(path)
+	file, err := openRegular(path, ErrNotImage)
 	if err != nil {
 		return nil, err
 	}
@@ -104,9 +102,6 @@ func readHeader(file *os.File) (*Header, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, findingAt(ErrNotImage, wholeFile, "it is not a regular file")
-	}
 	b := make([]byte, headerBytes)
 	n, err := file.ReadAt(b, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -126,7 +121,7 @@ func readHeader(file *os.File) (*Header, error) {
 // ReadHeader reads and checks the header and the trailer of an image, and
 // nothing else.
 func ReadHeader(path string) (Header, error) {
-	file, err := os.Open(path)
+	file, err := openRegular(path, ErrNotImage)
 	if err != nil {
 		return Header{}, err
 	}
@@ -165,6 +160,7 @@ func (img *Image) loadTables() error {
 	}
 	img.chunkChecked = newBitmap(pageMap.lenBytes / chunkBytes)
 	img.blockChecked = newBitmap(blocksOf(img.header.FrameCount))
+	img.requested = newBitmap(img.header.FileBytes/readAroundBytes + 1)
 	return nil
 }
 
@@ -212,7 +208,7 @@ func (img *Image) RawBytes() int64 { return img.header.RawBytes }
 // WorkingSet returns the recorded working set in first-touch order; empty if
 // the image has none.
 func (img *Image) WorkingSet() ([]PageRun, error) {
-	b, err := img.readOptional(SectionWorkingSet, img.header.PageCount()*pageRunBytes)
+	b, err := img.readOptional(SectionWorkingSet, min(img.header.PageCount(), MaxWorkingSetRuns)*pageRunBytes)
 	if err != nil {
 		return nil, inFile(img.path, err)
 	}
@@ -335,7 +331,9 @@ func (img *Image) page(page int64) (PageRef, error) {
 }
 
 // ReadFrame decodes a frame into dst, which must have entry.RawBytes() bytes,
-// and compares its checksum. entry comes from Frame.
+// and compares its checksum. entry comes from Frame. What lies between the length
+// and the capacity of dst may be overwritten: decoding is much faster if there are
+// SlackBytes of it.
 func (img *Image) ReadFrame(ctx context.Context, entry FrameEntry, dst []byte) error {
 	if entry.SharedTable != 0 {
 		return inFile(img.path, findingAt(ErrFeature, entry.PackedOff, "a frame with shared Huffman tables"))
@@ -345,6 +343,7 @@ func (img *Image) ReadFrame(ctx context.Context, entry FrameEntry, dst []byte) e
 	// The slack behind the frame is the next frame or padding: it is read
 	// along so that decoders may look past the end of their input.
 	packed := (*buf)[:entry.PackedLen+SlackBytes]
+	img.requestAround(entry)
 	if _, err := img.file.ReadAt(packed, entry.PackedOff); err != nil {
 		return inFile(img.path, shortRead(err, entry.PackedOff))
 	}
@@ -358,6 +357,24 @@ func (img *Image) ReadFrame(ctx context.Context, entry FrameEntry, dst []byte) e
 		return inFile(img.path, corruptAt(entry.PackedOff, "frame: checksum is %08x, computed %08x", entry.CRC32, got))
 	}
 	return nil
+}
+
+// readAroundBytes is the unit in which packed bytes are requested from the disk.
+// They are several times denser than the pages they become, so that what lies
+// around a frame is cheap to read and likely to be asked for.
+const readAroundBytes = 128 << 10
+
+// requestAround starts reading the surroundings of a frame, once for each unit.
+// It is a hint: if it fails, or if the page cache forgets, frames are read one
+// by one.
+func (img *Image) requestAround(entry FrameEntry) {
+	first, last := entry.PackedOff/readAroundBytes, (entry.PackedOff+int64(entry.PackedLen)-1)/readAroundBytes
+	for unit := first; unit <= last; unit++ {
+		if !img.requested.has(unit) {
+			img.requested.set(unit)
+			_ = unix.Fadvise(int(img.file.Fd()), unit*readAroundBytes, readAroundBytes, unix.FADV_WILLNEED)
+		}
+	}
 }
 
 // bitmap is a set of small numbers that many goroutines may add to.

@@ -16,6 +16,9 @@ const (
 	MaxRawBytes = int64(PageBytes) << entryValueBits
 	// MaxSharedTables is the number of shared Huffman tables of one image.
 	MaxSharedTables = 64
+	// MaxWorkingSetRuns is the number of runs of a working set: with it, what
+	// an image claims cannot make a reader allocate more than 16 MiB.
+	MaxWorkingSetRuns = 1 << 20
 	// MaxPathBytes bounds the remembered path of a parent.
 	MaxPathBytes = 4096
 	// SlackBytes is how many readable bytes follow every frame, so that

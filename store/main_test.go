@@ -32,15 +32,15 @@ func TestMain(m *testing.M) {
 const seedEnv = "SABREFS_SEED"
 
 // seeded returns a source of random numbers whose seed the log has.
-func seeded(t testing.TB) *rand.Rand {
-	t.Helper()
+func seeded(tb testing.TB) *rand.Rand {
+	tb.Helper()
 	seed := rand.Uint64()
 	if s := os.Getenv(seedEnv); s != "" {
 		var err error
 		seed, err = strconv.ParseUint(s, 10, 64)
-		wantNoError(t, err)
+		wantNoError(tb, err)
 	}
-	t.Logf("repeat with %s=%d", seedEnv, seed)
+	tb.Logf("repeat with %s=%d", seedEnv, seed)
 	return rand.New(rand.NewPCG(seed, 0))
 }
 
@@ -52,56 +52,56 @@ var (
 	fixedTime = time.Unix(1700000000, 123456789).UTC()
 )
 
-func wantNoError(t testing.TB, err error) {
-	t.Helper()
+func wantNoError(tb testing.TB, err error) {
+	tb.Helper()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
-func wantClass(t testing.TB, err, class error) {
-	t.Helper()
+func wantClass(tb testing.TB, err, class error) {
+	tb.Helper()
 	if !errors.Is(err, class) {
-		t.Fatalf("error is %v, want %v", err, class)
+		tb.Fatalf("error is %v, want %v", err, class)
 	}
 }
 
-func wantEqual[T comparable](t testing.TB, what string, got, want T) {
-	t.Helper()
+func wantEqual[T comparable](tb testing.TB, what string, got, want T) {
+	tb.Helper()
 	if got != want {
-		t.Fatalf("%s is %v, want %v", what, got, want)
+		tb.Fatalf("%s is %v, want %v", what, got, want)
 	}
 }
 
-func wantBytes(t testing.TB, what string, got, want []byte) {
-	t.Helper()
+func wantBytes(tb testing.TB, what string, got, want []byte) {
+	tb.Helper()
 	if bytes.Equal(got, want) {
 		return
 	}
 	if len(got) != len(want) {
-		t.Fatalf("%s has %d bytes, want %d", what, len(got), len(want))
+		tb.Fatalf("%s has %d bytes, want %d", what, len(got), len(want))
 	}
 	for i := range got {
 		if got[i] != want[i] {
-			t.Fatalf("%s differs at byte %d of %d: %02x, want %02x", what, i, len(got), got[i], want[i])
+			tb.Fatalf("%s differs at byte %d of %d: %02x, want %02x", what, i, len(got), got[i], want[i])
 		}
 	}
 }
 
 // wantNames checks what a directory holds, hidden names included.
-func wantNames(t testing.TB, dir string, want ...string) {
-	t.Helper()
-	got := namesIn(t, dir)
+func wantNames(tb testing.TB, dir string, want ...string) {
+	tb.Helper()
+	got := namesIn(tb, dir)
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
-		t.Fatalf("%s holds %q, want %q", dir, got, want)
+		tb.Fatalf("%s holds %q, want %q", dir, got, want)
 	}
 }
 
-func namesIn(t testing.TB, dir string) []string {
-	t.Helper()
+func namesIn(tb testing.TB, dir string) []string {
+	tb.Helper()
 	entries, err := os.ReadDir(dir)
-	wantNoError(t, err)
+	wantNoError(tb, err)
 	names := make([]string, 0, len(entries))
 	for _, e := range entries {
 		names = append(names, e.Name())
@@ -109,42 +109,42 @@ func namesIn(t testing.TB, dir string) []string {
 	return names
 }
 
-func writeFile(t testing.TB, path string, b []byte) string {
-	t.Helper()
-	wantNoError(t, os.WriteFile(path, b, 0o600))
+func writeFile(tb testing.TB, path string, b []byte) string {
+	tb.Helper()
+	wantNoError(tb, os.WriteFile(path, b, 0o600))
 	return path
 }
 
-func readFile(t testing.TB, path string) []byte {
-	t.Helper()
+func readFile(tb testing.TB, path string) []byte {
+	tb.Helper()
 	b, err := os.ReadFile(path)
-	wantNoError(t, err)
+	wantNoError(tb, err)
 	return b
 }
 
 // packBytes packs raw into a new image in a directory of its own.
-func packBytes(t testing.TB, raw []byte, opt PackOptions) (image string, result PackResult) {
-	t.Helper()
-	dir := t.TempDir()
+func packBytes(tb testing.TB, raw []byte, opt PackOptions) (image string, result PackResult) {
+	tb.Helper()
+	dir := tb.TempDir()
 	image = filepath.Join(dir, "image.sabre")
-	result, err := PackFile(context.Background(), writeFile(t, filepath.Join(dir, "mem_file"), raw), image, opt)
-	wantNoError(t, err)
+	result, err := PackFile(context.Background(), writeFile(tb, filepath.Join(dir, "mem_file"), raw), image, opt)
+	wantNoError(tb, err)
 	return image, result
 }
 
-func openImage(t testing.TB, path string) *Image {
-	t.Helper()
+func openImage(tb testing.TB, path string) *Image {
+	tb.Helper()
 	img, err := Open(path, OpenOptions{})
-	wantNoError(t, err)
-	t.Cleanup(func() { wantNoError(t, img.Close()) })
+	wantNoError(tb, err)
+	tb.Cleanup(func() { wantNoError(tb, img.Close()) })
 	return img
 }
 
-func newCache(t testing.TB, maxBytes int64) *FrameCache {
-	t.Helper()
+func newCache(tb testing.TB, maxBytes int64) *FrameCache {
+	tb.Helper()
 	c, err := NewFrameCache(maxBytes)
-	wantNoError(t, err)
-	t.Cleanup(c.Close)
+	wantNoError(tb, err)
+	tb.Cleanup(c.Close)
 	return c
 }
 
@@ -163,16 +163,16 @@ func readAll(img *Image) ([]byte, error) {
 }
 
 // wantContent opens an image and checks, by reading and by Verify, what it holds.
-func wantContent(t testing.TB, path string, want []byte) {
-	t.Helper()
+func wantContent(tb testing.TB, path string, want []byte) {
+	tb.Helper()
 	img, err := Open(path, OpenOptions{})
-	wantNoError(t, err)
+	wantNoError(tb, err)
 	defer img.Close()
 	got, err := readAll(img)
-	wantNoError(t, err)
-	wantBytes(t, "content of "+path, got, want)
+	wantNoError(tb, err)
+	wantBytes(tb, "content of "+path, got, want)
 	_, err = img.Verify(context.Background(), nil)
-	wantNoError(t, err)
+	wantNoError(tb, err)
 }
 
 // errorClasses are all that a bad image may be refused with.

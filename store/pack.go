@@ -72,6 +72,9 @@ func (o *PackOptions) normalise() error {
 	if o.Level == 0 {
 		o.Level = LevelDefault
 	}
+	if o.Level < LevelFast || o.Level > LevelBest {
+		return fmt.Errorf("%w: %v", ErrOption, o.Level)
+	}
 	if o.FramePages == 0 {
 		o.FramePages = DefaultFramePages(o.Codec, o.Level)
 	}
@@ -123,27 +126,24 @@ func PackFile(ctx context.Context, src, dst string, opt PackOptions) (PackResult
 		return PackResult{}, err
 	}
 	defer source.Close()
-	if same, err := sameFile(source.opened, dst); err != nil || same {
-		return PackResult{}, errors.Join(err, sameFileError(same, dst))
+	if err := checkNotSame(source.opened, dst); err != nil {
+		return PackResult{}, err
 	}
 	result, err := packSource(ctx, source, dst, source.opened.Mode(), opt)
 	result.Duration = time.Since(begin)
 	return result, err
 }
 
-func sameFile(opened fs.FileInfo, path string) (bool, error) {
-	info, err := os.Stat(path)
+// checkNotSame refuses a target that is the source, by whatever name.
+func checkNotSame(source fs.FileInfo, target string) error {
+	info, err := os.Stat(target)
 	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	return err == nil && os.SameFile(opened, info), err
-}
-
-func sameFileError(same bool, path string) error {
-	if !same {
 		return nil
 	}
-	return fmt.Errorf("%s: %w: source and target are the same file", path, ErrOption)
+	if err == nil && os.SameFile(source, info) {
+		return fmt.Errorf("%s: %w: source and target are the same file", target, ErrOption)
+	}
+	return err
 }
 
 func packSource(ctx context.Context, src memorySource, dst string, mode fs.FileMode, opt PackOptions) (PackResult, error) {

@@ -157,7 +157,7 @@ func (p *pipeline) compress(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	check := frameChecker{decoder: decoder{p.opt.Engine}, raw: make([]byte, p.opt.FramePages*PageBytes)}
+	check := frameChecker{decoder: decoder{p.opt.Engine}, raw: make([]byte, p.opt.FramePages*PageBytes+SlackBytes)}
 	for {
 		f, open, err := receive(ctx, p.toPack)
 		if err != nil || !open {

@@ -5,14 +5,16 @@ import "encoding/binary"
 // PageKind says where the bytes of a page are.
 type PageKind uint8
 
-// The kinds of a page map entry: its two highest bits.
+// The kinds of a page map entry: its two highest bits. No kind is zero: where a
+// table was lost (a hole, the rest of a page behind the end of a truncated file)
+// there are zeros, and these must not pass for pages of zeros.
 const (
-	// PageZero is a page of zeros. It takes no space.
-	PageZero PageKind = 0
 	// PageInFrame is a page in a slot of a frame of this image.
 	PageInFrame PageKind = 1
 	// PageInParent is a page of the parent image, at any page number.
 	PageInParent PageKind = 2
+	// PageZero is a page of zeros. It takes no space.
+	PageZero PageKind = 3
 )
 
 // PageRef is a decoded page map entry.
@@ -23,7 +25,11 @@ type PageRef struct {
 	ParentPage uint32 // for PageInParent
 }
 
-const entryValueMask = 1<<entryValueBits - 1
+const (
+	entryValueMask = 1<<entryValueBits - 1
+	// zeroPageEntry is the page map entry of a page of zeros.
+	zeroPageEntry = uint32(PageZero) << entryValueBits
+)
 
 // encode packs the reference into a page map entry: kind in bits 30 and 31,
 // below it the frame and, in the lowest slotBits bits, the slot; or the page
@@ -35,7 +41,7 @@ func (r PageRef) encode(slotBits uint8) uint32 {
 	case PageInParent:
 		return uint32(PageInParent)<<entryValueBits | r.ParentPage
 	default:
-		return 0
+		return zeroPageEntry
 	}
 }
 

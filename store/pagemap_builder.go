@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"io"
+	"sync"
 )
 
 // pageMapBuilder collects page map entries in any order. Only one chunk is in
@@ -50,7 +51,7 @@ func (b *pageMapBuilder) load(chunk int64) error {
 	}
 	b.chunk, b.modified = chunk, false
 	if !b.spooled[chunk] {
-		clear(b.entries[:])
+		copy(b.entries[:], zeroChunk())
 		return nil
 	}
 	_, err := b.spool.ReadAt(b.entries[:], chunk*chunkBytes)
@@ -70,7 +71,7 @@ func (b *pageMapBuilder) writeTo(w io.Writer) (directory []byte, storedChunks in
 				return nil, 0, err
 			}
 		}
-		if isZero(b.entries[:]) {
+		if bytes.Equal(b.entries[:], zeroChunk()) {
 			continue
 		}
 		d := dirEntry{kind: chunkStored, crc32: crc32.ChecksumIEEE(b.entries[:]), stored: uint64(storedChunks)}
@@ -82,6 +83,15 @@ func (b *pageMapBuilder) writeTo(w io.Writer) (directory []byte, storedChunks in
 	}
 	return directory, storedChunks, nil
 }
+
+// zeroChunk is a chunk whose pages are all zero.
+var zeroChunk = sync.OnceValue(func() []byte {
+	b := make([]byte, 0, chunkBytes)
+	for range chunkPages {
+		b = binary.LittleEndian.AppendUint32(b, zeroPageEntry)
+	}
+	return b
+})
 
 // isZero reports whether b, which is not empty, is all zeros: its first byte is
 // zero and each other byte equals the one before it.

@@ -4,6 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"runtime"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // ReadAt fills dst with the raw bytes from rawOff on, through the cache. At
@@ -28,28 +32,94 @@ func (c *FrameCache) ReadAt(ctx context.Context, img *Image, dst []byte, rawOff 
 	if err := img.Pages(firstPage, refs); err != nil {
 		return 0, err
 	}
-	r := rangeReader{cache: c, img: img, recent: make(map[uint32][]byte)}
-	if err := r.read(ctx, dst, int(rawOff%PageBytes), refs); err != nil {
+	r := rangeReader{cache: c, img: img, refs: refs}
+	if err := r.fetchFrames(ctx); err != nil {
+		return 0, err
+	}
+	if err := r.copyPages(dst, int(rawOff%PageBytes)); err != nil {
 		return 0, err
 	}
 	return len(dst), eof
 }
 
-// rangeReader copies pages of one request. Pages of a frame are rarely all
-// adjacent (zero and duplicate pages lie between them), so it keeps the frames
-// of the request in hand: the cache may drop them at any time.
+// rangeReader serves one request. Pages of a frame are rarely all adjacent
+// (zero and duplicate pages lie between them), so it gets every frame once and
+// keeps it in hand: the cache may drop it at any time.
 type rangeReader struct {
-	cache  *FrameCache
-	img    *Image
-	recent map[uint32][]byte
+	cache *FrameCache
+	img   *Image
+	refs  []PageRef
+
+	frames []uint32 // the different frames of refs
+	raw    [][]byte // their bytes, once fetched
+	index  []int    // for each ref in a frame, which of frames it is
 }
 
-// read fills dst from the pages in refs; skipBytes is where dst begins in the
-// first of them.
-func (r *rangeReader) read(ctx context.Context, dst []byte, skipBytes int, refs []PageRef) error {
-	for _, ref := range refs {
+// fetchFrames decodes what the request needs, on several cores if there is
+// enough of it: the kernel waits for the whole request.
+func (r *rangeReader) fetchFrames(ctx context.Context) error {
+	if err := r.listFrames(); err != nil {
+		return err
+	}
+	r.raw = make([][]byte, len(r.frames))
+	const framesPerWorker = 2 // less does not pay for waking a thread
+	workers := min(runtime.GOMAXPROCS(0), len(r.frames)/framesPerWorker)
+	if workers <= 1 {
+		return r.fetchFrom(ctx, new(atomic.Int64))
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	var next atomic.Int64
+	for range workers {
+		group.Go(func() error { return r.fetchFrom(ctx, &next) })
+	}
+	return group.Wait()
+}
+
+// fetchFrom gets frames until there are none left; next is shared by all who
+// do.
+func (r *rangeReader) fetchFrom(ctx context.Context, next *atomic.Int64) error {
+	for {
+		i := int(next.Add(1) - 1)
+		if i >= len(r.frames) {
+			return nil
+		}
+		raw, err := r.cache.Frame(ctx, r.img, r.frames[i])
+		if err != nil {
+			return err
+		}
+		r.raw[i] = raw
+	}
+}
+
+// listFrames finds the different frames of the request.
+func (r *rangeReader) listFrames() error {
+	r.index = make([]int, len(r.refs))
+	seen := make(map[uint32]int)
+	for i, ref := range r.refs {
+		switch ref.Kind {
+		case PageZero:
+			continue
+		case PageInParent:
+			return inFile(r.img.path, findingAt(ErrParent, wholeFile, "page %d of the parent", ref.ParentPage))
+		}
+		at, ok := seen[ref.Frame]
+		if !ok {
+			at = len(r.frames)
+			seen[ref.Frame] = at
+			r.frames = append(r.frames, ref.Frame)
+		}
+		r.index[i] = at
+	}
+	return nil
+}
+
+// copyPages fills dst; skipBytes is where dst begins in the first page.
+func (r *rangeReader) copyPages(dst []byte, skipBytes int) error {
+	for i, ref := range r.refs {
 		n := min(PageBytes-skipBytes, len(dst))
-		if err := r.copyPage(ctx, dst[:n], skipBytes, ref); err != nil {
+		if ref.Kind == PageZero {
+			clear(dst[:n])
+		} else if err := r.copyPage(dst[:n], skipBytes, ref, r.raw[r.index[i]]); err != nil {
 			return err
 		}
 		dst, skipBytes = dst[n:], 0
@@ -57,35 +127,11 @@ func (r *rangeReader) read(ctx context.Context, dst []byte, skipBytes int, refs 
 	return nil
 }
 
-func (r *rangeReader) copyPage(ctx context.Context, dst []byte, skipBytes int, ref PageRef) error {
-	switch ref.Kind {
-	case PageZero:
-		clear(dst)
-		return nil
-	case PageInFrame:
-		raw, err := r.frame(ctx, ref.Frame)
-		if err != nil {
-			return err
-		}
-		slotOff := int(ref.Slot) * PageBytes
-		if slotOff >= len(raw) {
-			return inFile(r.img.path, corruptAt(wholeFile, "slot %d of frame %d, which has %d pages", ref.Slot, ref.Frame, len(raw)/PageBytes))
-		}
-		copy(dst, raw[slotOff+skipBytes:])
-		return nil
-	default:
-		return inFile(r.img.path, findingAt(ErrParent, wholeFile, "page %d of the parent", ref.ParentPage))
+func (r *rangeReader) copyPage(dst []byte, skipBytes int, ref PageRef, raw []byte) error {
+	slotOff := int(ref.Slot) * PageBytes
+	if slotOff >= len(raw) {
+		return inFile(r.img.path, corruptAt(wholeFile, "slot %d of frame %d, which has %d pages", ref.Slot, ref.Frame, len(raw)/PageBytes))
 	}
-}
-
-func (r *rangeReader) frame(ctx context.Context, frame uint32) ([]byte, error) {
-	if raw, ok := r.recent[frame]; ok {
-		return raw, nil
-	}
-	raw, err := r.cache.Frame(ctx, r.img, frame)
-	if err != nil {
-		return nil, err
-	}
-	r.recent[frame] = raw
-	return raw, nil
+	copy(dst, raw[slotOff+skipBytes:])
+	return nil
 }

@@ -32,7 +32,8 @@ type segmentStream struct {
 }
 
 func newSegmentStream(src memorySource, workers int) *segmentStream {
-	inFlight := 4 * workers
+	// a small file needs few segments, however many workers there are
+	inFlight := min(4*int64(workers), pagesOf(src.rawBytes())/segmentPages+1)
 	st := &segmentStream{
 		src: src, workers: workers,
 		free: make(chan *segment, inFlight), toHash: make(chan *segment, inFlight), hashed: make(chan *segment, inFlight),

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -73,7 +74,8 @@ func PackSnapshot(ctx context.Context, src, dst string, names MemoryNames, opt P
 		}
 		return true, err
 	}
-	err := copySnapshot(ctx, src, dst, opt.Overwrite, &result, convert)
+	err := copySnapshot(ctx, src, dst, opt.Overwrite, &result, convert,
+		"no memory file found; the usual names are "+strings.Join(memoryNames, ", "))
 	return result, err
 }
 
@@ -93,7 +95,7 @@ func UnpackSnapshot(ctx context.Context, src, dst string, opt UnpackOptions) (Sn
 		}
 		return true, err
 	}
-	err := copySnapshot(ctx, src, dst, opt.Overwrite, &result, convert)
+	err := copySnapshot(ctx, src, dst, opt.Overwrite, &result, convert, "no image (*"+ImageSuffix+") found")
 	return result, err
 }
 
@@ -127,9 +129,33 @@ type snapshotCopier struct {
 	// convert writes a file in its other form and returns true, or returns
 	// false if it is to be copied.
 	convert func(from, to string) (bool, error)
+	dirs    []copiedDir
 }
 
-func copySnapshot(ctx context.Context, src, dst string, overwrite bool, result *SnapshotResult, convert func(from, to string) (bool, error)) error {
+// copiedDir is a directory that gets its mode when it is complete.
+type copiedDir struct {
+	path string
+	mode fs.FileMode
+}
+
+// finishDirs gives the directories their modes and makes their entries
+// durable, the innermost first.
+func (c *snapshotCopier) finishDirs() error {
+	for _, d := range slices.Backward(c.dirs) {
+		if err := errors.Join(os.Chmod(d.path, d.mode), syncDir(d.path)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *snapshotCopier) copyDir(to string, mode fs.FileMode) error {
+	c.dirs = append(c.dirs, copiedDir{to, mode})
+	const ownerOnly = 0o700
+	return os.Mkdir(to, ownerOnly)
+}
+
+func copySnapshot(ctx context.Context, src, dst string, overwrite bool, result *SnapshotResult, convert func(from, to string) (bool, error), noneFound string) error {
 	info, err := os.Stat(src)
 	if err != nil {
 		return err
@@ -142,34 +168,42 @@ func copySnapshot(ctx context.Context, src, dst string, overwrite bool, result *
 		return err
 	}
 	c := snapshotCopier{ctx: ctx, src: src, staging: staging.path, result: result, convert: convert}
-	if err := filepath.WalkDir(src, c.visit); err != nil {
+	// the separator makes it follow src itself if that is a symbolic link
+	if err := filepath.WalkDir(src+string(filepath.Separator), c.visit); err != nil {
 		return errors.Join(err, staging.abort())
 	}
 	if len(result.Images) == 0 {
-		return errors.Join(noMemoryFile(src), staging.abort())
+		return errors.Join(&FileError{Path: src, PackedOff: wholeFile, Err: ErrOption, Detail: noneFound}, staging.abort())
+	}
+	if err := c.finishDirs(); err != nil {
+		return errors.Join(err, staging.abort())
 	}
 	return staging.commit(info.Mode())
 }
 
-func noMemoryFile(src string) error {
-	return &FileError{Path: src, PackedOff: wholeFile, Err: ErrOption,
-		Detail: "no memory file found; the usual names are " + strings.Join(memoryNames, ", ")}
-}
-
 // checkNotInside refuses a target inside the source, which would never end.
 func checkNotInside(src, dst string) error {
-	absSrc, err := filepath.Abs(src)
+	realSrc, err := realPath(src)
 	if err != nil {
 		return err
 	}
-	absDst, err := filepath.Abs(dst)
+	realDir, err := realPath(filepath.Dir(filepath.Clean(dst)))
 	if err != nil {
 		return err
 	}
-	if rel, err := filepath.Rel(absSrc, absDst); err == nil && filepath.IsLocal(rel) {
+	if rel, err := filepath.Rel(realSrc, filepath.Join(realDir, filepath.Base(dst))); err == nil && filepath.IsLocal(rel) {
 		return &FileError{Path: dst, PackedOff: wholeFile, Err: ErrOption, Detail: "the target is inside the source"}
 	}
 	return nil
+}
+
+// realPath is the absolute path without symbolic links.
+func realPath(path string) (string, error) {
+	resolved, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return "", err
+	}
+	return filepath.Abs(resolved)
 }
 
 func (c *snapshotCopier) visit(from string, entry fs.DirEntry, err error) error {
@@ -190,7 +224,7 @@ func (c *snapshotCopier) visit(from string, entry fs.DirEntry, err error) error 
 	}
 	switch {
 	case entry.IsDir():
-		return os.Mkdir(to, info.Mode().Perm()|0o700)
+		return c.copyDir(to, info.Mode().Perm())
 	case entry.Type()&fs.ModeSymlink != 0:
 		return copySymlink(from, to)
 	case !entry.Type().IsRegular():
@@ -228,7 +262,8 @@ func copyFile(from, to string, info fs.FileInfo) error {
 	if err == nil && n != info.Size() {
 		err = &FileError{Path: from, PackedOff: n, Err: ErrChanged, Detail: fmt.Sprintf("it had %d bytes", info.Size())}
 	}
-	if err := errors.Join(err, out.Sync(), out.Close()); err != nil {
+	// the umask does not apply to a copy
+	if err := errors.Join(err, out.Chmod(info.Mode().Perm()), out.Sync(), out.Close()); err != nil {
 		return err
 	}
 	return os.Chtimes(to, info.ModTime(), info.ModTime())

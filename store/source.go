@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -33,7 +34,7 @@ type rawFile struct {
 }
 
 func openRawFile(path string) (*rawFile, error) {
-	f, err := os.Open(path)
+	f, err := openRegular(path, ErrOption)
 	if err != nil {
 		return nil, err
 	}
@@ -48,14 +49,33 @@ func openRawFile(path string) (*rawFile, error) {
 }
 
 func checkMemoryFile(path string, info fs.FileInfo) error {
-	if !info.Mode().IsRegular() {
-		return &FileError{Path: path, PackedOff: wholeFile, Err: ErrOption, Detail: "a memory file must be a regular file"}
-	}
 	if info.Size() > MaxRawBytes {
 		return &FileError{Path: path, PackedOff: wholeFile, Err: ErrLimit,
 			Detail: fmt.Sprintf("%d bytes, at most %d", info.Size(), MaxRawBytes)}
 	}
 	return nil
+}
+
+// openRegular opens a regular file for reading. Anything else is refused with
+// the given class, before it is opened: a pipe would wait for a writer.
+func openRegular(path string, class error) (*os.File, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, &FileError{Path: path, PackedOff: wholeFile, Err: class, Detail: "it is not a regular file"}
+	}
+	return os.Open(path)
+}
+
+// sameChangeTime compares the times of the last change of content or metadata,
+// which programs cannot set. They say nothing if a name of the file was made or
+// removed, which changes them too.
+func sameChangeTime(a, b fs.FileInfo) bool {
+	before, okBefore := a.Sys().(*syscall.Stat_t)
+	after, okAfter := b.Sys().(*syscall.Stat_t)
+	return !okBefore || !okAfter || before.Nlink != after.Nlink || before.Ctim == after.Ctim
 }
 
 func (f *rawFile) name() string    { return f.File.Name() }
@@ -80,14 +100,17 @@ func (f *rawFile) seek(rawOff int64, whence int) (int64, error) {
 	return min(found, f.rawBytes()), nil
 }
 
-// unchanged compares what the kernel changes with every write. A file that
-// was replaced by another keeps its content for whoever has it open.
+// unchanged compares what the kernel changes with every write(2), and with the
+// first store through a mapping after a write-back. Where files have no
+// write-back (tmpfs), stores through a mapping leave no trace: hence the rule
+// that the VM must be paused. A file that was replaced by another keeps its
+// content for whoever has it open.
 func (f *rawFile) unchanged() error {
 	now, err := f.Stat()
 	if err != nil {
 		return err
 	}
-	if now.Size() != f.opened.Size() || !now.ModTime().Equal(f.opened.ModTime()) {
+	if now.Size() != f.opened.Size() || !now.ModTime().Equal(f.opened.ModTime()) || !sameChangeTime(f.opened, now) {
 		return &FileError{Path: f.name(), PackedOff: wholeFile, Err: ErrChanged,
 			Detail: "pause the VM, or copy the file, and pack again"}
 	}

@@ -28,6 +28,9 @@ func UnpackFile(ctx context.Context, src, dst string, opt UnpackOptions) (Header
 	if err != nil {
 		return Header{}, err
 	}
+	if err := checkNotSame(info, dst); err != nil {
+		return Header{}, err
+	}
 	out, err := createAtomic(dst, opt.Overwrite, info.Mode())
 	if err != nil {
 		return Header{}, err

@@ -200,7 +200,7 @@ func findDaemon(point string) (int, error) {
 			continue
 		}
 		line, err := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
-		if err == nil && bytes.Contains(line, []byte("\x00"+point+"\x00")) && bytes.Contains(line, []byte("--foreground")) {
+		if err == nil && bytes.HasSuffix(line, []byte("\x00"+point+"\x00")) {
 			return pid, nil
 		}
 	}

@@ -64,6 +64,9 @@ type openRow struct {
 }
 
 func measureOpen(ctx context.Context, given, dir string, runs int) ([]openRow, error) {
+	if runs < 1 {
+		return nil, fmt.Errorf("%d runs: expected at least one", runs)
+	}
 	sabrefs, err := findSabrefs(given)
 	if err != nil {
 		return nil, err

@@ -124,6 +124,9 @@ func newComparison(flags peersFlags, log io.Writer) (*comparison, error) {
 	if !ok {
 		return nil, fmt.Errorf("advice %q: expected random or normal", flags.advice)
 	}
+	if flags.runs < 1 || flags.faults < 1 {
+		return nil, fmt.Errorf("%d runs of %d faults: expected at least one", flags.runs, flags.faults)
+	}
 	pages, err := pickPages(flags.input, flags.faults, flags.seed)
 	if err != nil {
 		return nil, err

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -36,18 +35,6 @@ func findSabrefs(given string) (sabrefsBinary, error) {
 // run runs a sabrefs command and returns its output.
 func (s sabrefsBinary) run(ctx context.Context, args ...string) ([]byte, error) {
 	return runTool(ctx, string(s), args...)
-}
-
-// packJSON packs and decodes the printed result into result.
-func (s sabrefsBinary) packJSON(ctx context.Context, result any, args ...string) error {
-	out, err := s.run(ctx, append([]string{"pack", "--json"}, args...)...)
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(out, result); err != nil {
-		return fmt.Errorf("output of sabrefs pack: %w", err)
-	}
-	return nil
 }
 
 // runTool runs a program and returns its output; an error has what it said.

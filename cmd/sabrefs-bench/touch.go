@@ -108,6 +108,11 @@ func touchPages(path string, pages io.Reader, advice int) (touchReport, error) {
 	if err := unix.Madvise(mapping, advice); err != nil {
 		return touchReport{}, fmt.Errorf("madvise: %w", err)
 	}
+	for _, page := range order {
+		if (int(page)+1)*pageBytes > len(mapping) {
+			return touchReport{}, fmt.Errorf("%s: no whole page %d in %d bytes", path, page, len(mapping))
+		}
+	}
 	latencies := make([]time.Duration, len(order))
 	begin := time.Now()
 	for i, page := range order {
@@ -122,11 +127,10 @@ func touchPages(path string, pages io.Reader, advice int) (touchReport, error) {
 	return r, unix.Munmap(mapping)
 }
 
-// touched keeps the compiler from dropping the loads.
-var touched byte
-
+// touchByte is not inlined, which would drop the load.
+//
 //go:noinline
-func touchByte(mapping []byte, off int) { touched += mapping[off] }
+func touchByte(mapping []byte, off int) byte { return mapping[off] }
 
 func mapPrivately(path string) ([]byte, error) {
 	file, err := os.Open(path)
@@ -149,6 +153,9 @@ func readPageNumbers(in io.Reader) ([]uint32, error) {
 	b, err := io.ReadAll(in)
 	if err != nil {
 		return nil, err
+	}
+	if len(b)%4 != 0 {
+		return nil, fmt.Errorf("%d bytes of page numbers, expected four each", len(b))
 	}
 	pages := make([]uint32, len(b)/4)
 	for i := range pages {
@@ -190,19 +197,22 @@ func runTouch(ctx context.Context, stdin io.Reader, args ...string) (touchReport
 	return r, nil
 }
 
-// pickPages returns count different pages of the file that are not zero, in a
-// random order that the seed determines.
+// pickPages returns count different pages of the file that are not zero, or all
+// of them if there are fewer, in a random order that the seed determines.
 func pickPages(path string, count int, seed uint64) ([]uint32, error) {
 	pages, err := dataPages(path)
 	if err != nil {
 		return nil, err
+	}
+	if len(pages) == 0 {
+		return nil, fmt.Errorf("%s: no page that is not zero", path)
 	}
 	random := rand.New(rand.NewPCG(seed, 0))
 	random.Shuffle(len(pages), func(i, j int) { pages[i], pages[j] = pages[j], pages[i] })
 	return pages[:min(count, len(pages))], nil
 }
 
-// dataPages lists the pages that hold anything but zeros.
+// dataPages lists the whole pages that hold anything but zeros.
 func dataPages(path string) ([]uint32, error) {
 	file, err := os.Open(path)
 	if err != nil {

@@ -25,10 +25,13 @@ func (s *byteSize) String() string {
 	return strconv.FormatInt(n, 10)
 }
 
+// maxByteSize is far beyond any machine, and far from an overflow.
+const maxByteSize = units.PiB
+
 // Set parses 4096, 4K, 4KiB, 256M and the like.
 func (s *byteSize) Set(text string) error {
 	n, err := units.RAMInBytes(text)
-	if err != nil {
+	if err != nil || n < 0 || n > maxByteSize {
 		return fmt.Errorf("%q is not a size such as 64K or 256M", text)
 	}
 	*s = byteSize(n)

@@ -22,7 +22,8 @@ func newInspectCommand() *cobra.Command {
 		Short: "Show what an image is made of",
 		Long: `Show the header of an image, its sections, and how many frames each codec has.
 With --frames, show the frame table instead: one row a frame, in the order of
-the table. If PATH is a directory, every image below it is shown.
+the table. If PATH is a directory, every image below it is shown; the exit code
+is that of the first one that cannot be read.
 
 As JSON, an image is one object; a directory is {"images": [...]}, and with
 --frames each image is {"frames": [...]}.`,
@@ -45,22 +46,28 @@ func runInspect(out io.Writer, path string, frames, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	var reports []report
+	reports := []report{}
+	var found imageErrors
 	for _, image := range images {
 		r, err := inspectImage(image, frames)
 		if err != nil {
-			return err
+			found = append(found, err)
+			continue
 		}
 		reports = append(reports, r)
 	}
 	switch {
 	case !asJSON:
-		return printReports(out, reports)
+		err = printReports(out, reports)
 	case info.IsDir():
-		return printJSON(out, map[string]any{"images": reports})
-	default:
-		return printJSON(out, reports[0])
+		err = printJSON(out, map[string]any{"images": reports})
+	case len(reports) > 0:
+		err = printJSON(out, reports[0])
 	}
+	if err != nil {
+		return err
+	}
+	return found.err()
 }
 
 // report is what inspect shows of one image; it is printed as JSON too.
@@ -83,7 +90,9 @@ func inspectImage(path string, frames bool) (report, error) {
 func printReports(out io.Writer, reports []report) error {
 	for i, r := range reports {
 		if i > 0 {
-			fmt.Fprintln(out)
+			if _, err := fmt.Fprintln(out); err != nil {
+				return err
+			}
 		}
 		if err := r.print(out); err != nil {
 			return err
@@ -130,6 +139,9 @@ func newFramesReport(img *store.Image) (framesReport, error) {
 }
 
 func (r framesReport) print(out io.Writer) error {
+	if _, err := fmt.Fprintf(out, "%s:\n", r.Path); err != nil {
+		return err
+	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "FRAME\tPACKED OFFSET\tBYTES\tCODEC\tPAGES\tCRC-32\t")
 	for i, f := range r.Frames {

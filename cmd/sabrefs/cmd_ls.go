@@ -22,7 +22,11 @@ func newListCommand() *cobra.Command {
 		Use:   "ls STORE",
 		Short: "List the images of a store",
 		Long: `List the images below a directory with their sizes, by the names their memory
-files have in a mount. Only headers are read: use verify to check the content.`,
+files have in a mount. Only headers are read: use verify to check the content.
+An image whose header cannot be read is listed without sizes, and the exit code
+is that of the first one.
+
+As JSON: {"images": [...]}.`,
 		Args: arguments(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runList(cmd.OutOrStdout(), args[0], asJSON)
@@ -49,11 +53,11 @@ func runList(out io.Writer, dir string, asJSON bool) error {
 		return err
 	}
 	rows := []listRow{}
-	var findings []error
+	var found imageErrors
 	for _, path := range images {
 		row, err := newListRow(dir, path)
 		if err != nil {
-			findings = append(findings, err)
+			found = append(found, err)
 		}
 		rows = append(rows, row)
 	}
@@ -62,15 +66,14 @@ func runList(out io.Writer, dir string, asJSON bool) error {
 	} else {
 		err = printList(out, rows)
 	}
-	return errors.Join(append(findings, err)...)
+	if err != nil {
+		return err
+	}
+	return found.err()
 }
 
 func newListRow(dir, path string) (listRow, error) {
-	name, err := filepath.Rel(dir, path)
-	if err != nil {
-		return listRow{}, err
-	}
-	row := listRow{Name: strings.TrimSuffix(name, store.ImageSuffix)}
+	row := listRow{Name: mountedName(dir, path)}
 	h, err := store.ReadHeader(path)
 	if err != nil {
 		row.Error = oneLine(err)
@@ -79,6 +82,15 @@ func newListRow(dir, path string) (listRow, error) {
 	row.RawBytes, row.PackedBytes, row.Ratio = h.RawBytes, h.FileBytes, ratio(h.RawBytes, h.FileBytes)
 	row.UUID, row.CreatedAt = h.UUID.String(), h.CreatedAt
 	return row, nil
+}
+
+// mountedName is the path of a memory file in a mount of dir.
+func mountedName(dir, image string) string {
+	name, err := filepath.Rel(dir, image)
+	if err != nil || name == "." { // dir is itself an image
+		name = filepath.Base(image)
+	}
+	return strings.TrimSuffix(name, store.ImageSuffix)
 }
 
 func printList(out io.Writer, rows []listRow) error {

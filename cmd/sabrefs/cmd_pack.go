@@ -37,7 +37,8 @@ In a snapshot directory the memory files become NAME.sabre and everything else
 is copied byte for byte. Memory files are known by their usual names (mem_file,
 memfile, memory, memory.bin, memory-ranges, mem, *.mem) and by --memory.
 
-If SRC is a file and DST an existing directory, the image is DST/SRC.sabre.
+If SRC is a file and DST an existing directory, the image is put into DST, with
+.sabre added to the name of the file.
 
 DST appears when it is complete; a pack that fails or is killed leaves what was
 there. The VM must not run meanwhile: a memory file that changes is refused.
@@ -65,6 +66,9 @@ page fault decodes: larger frames are denser, smaller ones answer sooner.`,
 	return cmd
 }
 
+// maxWorkers bounds the memory of a pack: each worker takes a few MiB.
+const maxWorkers = 1024
+
 // options turns flags into options of the store.
 func (flags packFlags) options() (store.PackOptions, error) {
 	opt := store.PackOptions{Workers: flags.workers, Overwrite: flags.force}
@@ -78,15 +82,27 @@ func (flags packFlags) options() (store.PackOptions, error) {
 		}
 		opt.Raw = opt.Codec == store.CodecRaw
 	}
-	if flags.frameSize%store.PageBytes != 0 || flags.frameSize > store.MaxFrameBytes || flags.frameSize < 0 {
+	if !validFrameSize(int64(flags.frameSize)) {
 		return opt, usageError{fmt.Errorf("--frame-size %s: expected a power of two from 4K to 256K", &flags.frameSize)}
+	}
+	if flags.workers < 0 || flags.workers > maxWorkers {
+		return opt, usageError{fmt.Errorf("--workers %d: expected 1 to %d, or 0 for all cores", flags.workers, maxWorkers)}
 	}
 	opt.FramePages = int(flags.frameSize) / store.PageBytes
 	return opt, nil
 }
 
+// validFrameSize accepts the sizes of frames, and 0 for the default.
+func validFrameSize(n int64) bool {
+	return n == 0 || n >= store.PageBytes && n <= store.MaxFrameBytes && n&(n-1) == 0
+}
+
 func runPack(ctx context.Context, out io.Writer, src, dst string, flags packFlags) error {
 	opt, err := flags.options()
+	if err != nil {
+		return err
+	}
+	names, err := store.NewMemoryNames(flags.memory)
 	if err != nil {
 		return err
 	}
@@ -95,9 +111,9 @@ func runPack(ctx context.Context, out io.Writer, src, dst string, flags packFlag
 		return err
 	}
 	if info.IsDir() {
-		return packDirectory(ctx, out, src, dst, flags, opt)
+		return packDirectory(ctx, out, src, dst, names, flags.json, opt)
 	}
-	return packFile(ctx, out, src, intoDirectory(dst, filepath.Base(src)+store.ImageSuffix), info, flags, opt)
+	return packFile(ctx, out, src, intoDirectory(dst, filepath.Base(src)+store.ImageSuffix), info.Size(), flags.json, opt)
 }
 
 // intoDirectory returns dst, or the path of name in dst if dst is a directory.
@@ -108,8 +124,8 @@ func intoDirectory(dst, name string) string {
 	return dst
 }
 
-func packFile(ctx context.Context, out io.Writer, src, dst string, info fs.FileInfo, flags packFlags, opt store.PackOptions) error {
-	report, finish := progressBar("packing", info.Size())
+func packFile(ctx context.Context, out io.Writer, src, dst string, rawBytes int64, asJSON bool, opt store.PackOptions) error {
+	report, finish := progressBar("packing", rawBytes)
 	opt.Progress = report
 	result, err := store.PackFile(ctx, src, dst, opt)
 	finish()
@@ -117,17 +133,13 @@ func packFile(ctx context.Context, out io.Writer, src, dst string, info fs.FileI
 		return err
 	}
 	row := newPackRow(dst, result)
-	if flags.json {
+	if asJSON {
 		return printJSON(out, row)
 	}
 	return row.print(out)
 }
 
-func packDirectory(ctx context.Context, out io.Writer, src, dst string, flags packFlags, opt store.PackOptions) error {
-	names, err := store.NewMemoryNames(flags.memory)
-	if err != nil {
-		return err
-	}
+func packDirectory(ctx context.Context, out io.Writer, src, dst string, names store.MemoryNames, asJSON bool, opt store.PackOptions) error {
 	total, err := memoryBytes(src, names)
 	if err != nil {
 		return err
@@ -139,13 +151,14 @@ func packDirectory(ctx context.Context, out io.Writer, src, dst string, flags pa
 	if err != nil {
 		return err
 	}
-	return printSnapshotResult(out, dst, result, flags.json)
+	return printSnapshotResult(out, dst, result, asJSON)
 }
 
 // memoryBytes is the size of all memory files of a snapshot, for the progress.
 func memoryBytes(dir string, names store.MemoryNames) (int64, error) {
 	var total int64
-	err := filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
+	// the separator makes the walk enter dir if that is a symbolic link
+	err := filepath.WalkDir(dir+string(filepath.Separator), func(_ string, e fs.DirEntry, err error) error {
 		if err != nil || !e.Type().IsRegular() || !names.Match(e.Name()) {
 			return err
 		}

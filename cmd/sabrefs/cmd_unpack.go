@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -46,12 +48,12 @@ func runUnpack(ctx context.Context, out io.Writer, src, dst string, force, asJSO
 		return unpackDirectory(ctx, out, src, dst, force, asJSON)
 	}
 	dst = intoDirectory(dst, strings.TrimSuffix(filepath.Base(src), store.ImageSuffix))
-	header, err := store.ReadHeader(src)
+	total, err := imageBytes(src)
 	if err != nil {
 		return err
 	}
-	report, finish := progressBar("unpacking", header.RawBytes)
-	_, err = store.UnpackFile(ctx, src, dst, store.UnpackOptions{Overwrite: force, Progress: report})
+	report, finish := progressBar("unpacking", total)
+	header, err := store.UnpackFile(ctx, src, dst, store.UnpackOptions{Overwrite: force, Progress: report})
 	finish()
 	if err != nil {
 		return err
@@ -88,8 +90,8 @@ func unpackDirectory(ctx context.Context, out io.Writer, src, dst string, force,
 		return err
 	}
 	row := snapshotUnpackRow{Path: dst, CopiedFiles: result.CopiedFiles, CopiedBytes: result.CopiedBytes}
-	for _, image := range newSnapshotRow(dst, result).Images {
-		path := strings.TrimSuffix(image.Path, store.ImageSuffix)
+	for _, name := range slices.Sorted(maps.Keys(result.Images)) {
+		image, path := result.Images[name], filepath.Join(dst, strings.TrimSuffix(name, store.ImageSuffix))
 		row.Files = append(row.Files, unpackRow{path, image.RawBytes, image.PackedBytes, image.UUID.String(), image.Digest})
 	}
 	return printJSON(out, row)
@@ -103,10 +105,10 @@ type snapshotUnpackRow struct {
 	CopiedBytes int64       `json:"copied_bytes"`
 }
 
-// imageBytes is the raw size of all images below dir.
-func imageBytes(dir string) (int64, error) {
+// imageBytes is the raw size of an image, or of all images below a directory.
+func imageBytes(path string) (int64, error) {
 	var total int64
-	images, err := findImages(dir)
+	images, err := findImages(path)
 	for _, path := range images {
 		if h, err := store.ReadHeader(path); err == nil { // else unpack itself reports it
 			total += h.RawBytes

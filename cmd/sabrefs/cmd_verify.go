@@ -20,13 +20,15 @@ func newVerifyCommand() *cobra.Command {
 compared with its checksum, each table entry checked, and the digest of the
 memory compared with the one recorded when it was packed. Damage in one image
 does not stop the others from being checked; the exit code is that of the first
-finding.`,
+finding.
+
+As JSON: {"images": [...]}, each with "ok" and, if that is false, "error".`,
 		Args: arguments(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runVerify(cmd.Context(), cmd.OutOrStdout(), args[0], asJSON)
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the findings as JSON")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the results as JSON")
 	return cmd
 }
 
@@ -44,7 +46,7 @@ func runVerify(ctx context.Context, out io.Writer, path string, asJSON bool) err
 		return err
 	}
 	var rows []verifyRow
-	var findings []error
+	var found imageErrors
 	for _, image := range images {
 		result, err := verifyImage(ctx, image)
 		if ctx.Err() != nil {
@@ -53,16 +55,21 @@ func runVerify(ctx context.Context, out io.Writer, path string, asJSON bool) err
 		row := verifyRow{Path: image, OK: err == nil, VerifyResult: result}
 		if err != nil {
 			row.Error = oneLine(err)
-			findings = append(findings, err)
-		} else if !asJSON {
-			fmt.Fprintf(out, "%s: ok, %s in %d frames\n", image, humanBytes(result.RawBytes), result.Frames)
+			found = append(found, err)
 		}
 		rows = append(rows, row)
+		if err == nil && !asJSON {
+			if _, err := fmt.Fprintf(out, "%s: ok, %s in %d frames\n", image, humanBytes(result.RawBytes), result.Frames); err != nil {
+				return err
+			}
+		}
 	}
 	if asJSON {
-		return errors.Join(printJSON(out, map[string]any{"images": rows}), errors.Join(findings...))
+		if err := printJSON(out, map[string]any{"images": rows}); err != nil {
+			return err
+		}
 	}
-	return errors.Join(findings...)
+	return found.err()
 }
 
 func verifyImage(ctx context.Context, path string) (store.VerifyResult, error) {

@@ -1,18 +1,23 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
+	"runtime/debug"
+	"strconv"
+	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
-// A Go program cannot fork, so the daemon is this program started again with
-// --foreground, in a session of its own. It tells through a pipe, whose number
+// A Go program cannot fork, so the daemon is this program started again with the
+// same arguments, in a session of its own. It tells through a pipe, whose number
 // is in the environment, that the mount is ready or why it is not.
 const readyFDVariable = "SABREFS_READY_FD"
 
@@ -38,8 +43,13 @@ func startDaemon(ctx context.Context) error {
 		return fmt.Errorf("making a pipe: %w", err)
 	}
 	defer ready.Close()
-	cmd := exec.Command("/proc/self/exe", append(os.Args[1:], "--foreground")...)
+	if err := keepFromChildren(); err != nil {
+		return errors.Join(err, childEnd.Close())
+	}
+	var said bytes.Buffer // what fusermount3 and a crash write to standard error
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Args[0] = os.Args[0]
+	cmd.Stderr = &said
 	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", readyFDVariable, readyFD))
 	cmd.ExtraFiles = []*os.File{childEnd}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -48,35 +58,78 @@ func startDaemon(ctx context.Context) error {
 		return fmt.Errorf("starting the daemon: %w", err)
 	}
 	stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Signal(syscall.SIGTERM) })
-	defer stop()
-	return waitReady(ready, cmd)
-}
-
-func waitReady(ready io.Reader, cmd *exec.Cmd) error {
 	var message readyMessage
-	if err := json.NewDecoder(ready).Decode(&message); err != nil {
-		return fmt.Errorf("the daemon ended before the mount was ready: %w", errors.Join(cmd.Wait(), err))
-	}
-	if message.Error != "" {
+	err = json.NewDecoder(ready).Decode(&message)
+	interrupted := !stop()
+	switch {
+	case err != nil:
+		err = fmt.Errorf("the daemon ended before the mount was ready: %w", errors.Join(cmd.Wait(), err))
+		return withOutput(err, said.String())
+	case message.Error != "":
 		_ = cmd.Wait() // its message says more than its exit status
+		message.Error = withOutput(errors.New(message.Error), said.String()).Error()
 		return childError{message}
+	case interrupted: // too late to be told so by the daemon, which unmounts
+		return ctx.Err()
 	}
 	return cmd.Process.Release()
 }
 
-// reportReady tells the process that started this one, if there is one, how
-// mounting went, and closes the pipe. It returns an error if nobody listens.
-func reportReady(mountErr error) error {
-	if os.Getenv(readyFDVariable) == "" {
-		return nil
+// withOutput adds what a child said, if it said anything.
+func withOutput(err error, said string) error {
+	if said = strings.TrimSpace(said); said != "" {
+		return fmt.Errorf("%w: %s", err, said)
 	}
-	if err := os.Unsetenv(readyFDVariable); err != nil {
-		return err
+	return err
+}
+
+// keepFromChildren closes every file that this process was given, but the
+// standard streams, in processes that it starts: a daemon must not hold its
+// caller's locks and pipes.
+func keepFromChildren() error {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return fmt.Errorf("listing open files: %w", err)
+	}
+	for _, e := range entries {
+		if fd, err := strconv.Atoi(e.Name()); err == nil && fd > unix.Stderr {
+			unix.CloseOnExec(fd)
+		}
+	}
+	return nil
+}
+
+// inBackground reports whether this process was started by startDaemon.
+func inBackground() bool { return os.Getenv(readyFDVariable) != "" }
+
+// reportReady tells the process that started this one, if there is one, how
+// mounting went, and lets go of what it shares with it: the pipe, standard
+// error and the working directory. It returns an error if nobody listens.
+func reportReady(mountErr error) error {
+	if !inBackground() {
+		return nil
 	}
 	message := readyMessage{Code: exitCode(mountErr)}
 	if mountErr != nil {
 		message.Error = oneLine(mountErr)
 	}
 	pipe := os.NewFile(readyFD, "ready")
-	return errors.Join(json.NewEncoder(pipe).Encode(message), pipe.Close())
+	return errors.Join(os.Unsetenv(readyFDVariable), os.Chdir("/"), silenceStderr(),
+		json.NewEncoder(pipe).Encode(message), pipe.Close())
+}
+
+func silenceStderr() error {
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(unix.Dup3(int(null.Fd()), unix.Stderr, 0), null.Close())
+}
+
+// crashesTo makes a crash of this process leave its trace in the log.
+func crashesTo(log *os.File) error {
+	if err := debug.SetCrashOutput(log, debug.CrashOptions{}); err != nil {
+		return fmt.Errorf("%s: %w", log.Name(), err)
+	}
+	return nil
 }

@@ -84,12 +84,10 @@ func exitCode(err error) int {
 	if err == nil {
 		return exitOK
 	}
-	var child childError
-	if errors.As(err, &child) {
+	if child, ok := errors.AsType[childError](err); ok {
 		return child.Code
 	}
-	var usage usageError
-	if errors.As(err, &usage) {
+	if _, ok := errors.AsType[usageError](err); ok {
 		return exitUsage
 	}
 	for _, c := range exitClasses {
@@ -98,6 +96,12 @@ func exitCode(err error) int {
 		}
 	}
 	return exitFailure
+}
+
+// errorLine is what an error looks like on standard error.
+func errorLine(err error) string {
+	// the library's words are about the program, not about its user
+	return "sabrefs: " + strings.ReplaceAll(oneLine(err), context.Canceled.Error(), "interrupted")
 }
 
 // oneLine makes an error one line: joined errors come as several.

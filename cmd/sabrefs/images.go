@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -10,8 +11,8 @@ import (
 	"sabrefs/store"
 )
 
-// findImages returns the images below a directory, or the path itself if it is
-// a file.
+// findImages returns the images below a directory, in the order of their
+// names, or the path itself if it is a file.
 func findImages(path string) ([]string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -20,12 +21,14 @@ func findImages(path string) ([]string, error) {
 	if !info.IsDir() {
 		return []string{path}, nil
 	}
+	// the separator makes the walk enter path if that is a symbolic link
+	root := path + string(filepath.Separator)
 	var images []string
-	err = filepath.WalkDir(path, func(p string, e fs.DirEntry, err error) error {
+	err = filepath.WalkDir(root, func(p string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		if e.IsDir() && p != path && store.IsStaging(e.Name()) {
+		if e.IsDir() && p != root && store.IsStaging(e.Name()) {
 			return fs.SkipDir
 		}
 		if e.Type().IsRegular() && strings.HasSuffix(p, store.ImageSuffix) {
@@ -37,4 +40,19 @@ func findImages(path string) ([]string, error) {
 		err = fmt.Errorf("%s: %w: no *%s below it", path, store.ErrNotImage, store.ImageSuffix)
 	}
 	return images, err
+}
+
+// imageErrors are what is wrong with several images. All are told; the first one
+// decides the exit code.
+type imageErrors []error
+
+func (f imageErrors) Error() string { return errors.Join(f...).Error() }
+func (f imageErrors) Unwrap() error { return f[0] }
+
+// err returns nil if nothing was found.
+func (f imageErrors) err() error {
+	if len(f) == 0 {
+		return nil
+	}
+	return f
 }

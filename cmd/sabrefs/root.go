@@ -26,20 +26,54 @@ A store is a directory of packed snapshots:
 		SilenceErrors:     true,
 		DisableAutoGenTag: true,
 		Version:           version,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError{fmt.Errorf("unknown command %q; `sabrefs --help` lists them", args[0])}
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:              noSuchCommand,
+		RunE:              showHelp,
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath())}
 	})
 	root.AddCommand(newPackCommand(), newUnpackCommand(), newVerifyCommand(), newInspectCommand(),
 		newMountCommand(), newUmountCommand(), newListCommand(), newVersionCommand(), newManCommand())
+	checkGeneratedCommands(root)
 	return root
+}
+
+// checkGeneratedCommands adds the commands that cobra makes, and makes them
+// refuse wrong arguments as ours do.
+func checkGeneratedCommands(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		switch cmd.Name() {
+		case "help":
+			cmd.Args = func(_ *cobra.Command, args []string) error {
+				if found, _, err := root.Find(args); err != nil || found == root && len(args) > 0 {
+					return unknownCommand(root, args[0])
+				}
+				return nil
+			}
+		case "completion":
+			cmd.Args = noSuchCommand
+			cmd.RunE = showHelp
+			for _, shell := range cmd.Commands() {
+				shell.Args = arguments(0)
+			}
+		}
+	}
+}
+
+func showHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+
+// noSuchCommand refuses what remains of the arguments when no command is found.
+func noSuchCommand(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return unknownCommand(cmd, args[0])
+	}
+	return nil
+}
+
+func unknownCommand(parent *cobra.Command, name string) error {
+	return usageError{fmt.Errorf("unknown command %q; `%s --help` lists them", name, parent.CommandPath())}
 }
 
 // arguments is cobra.ExactArgs with our exit code and the names of what is
@@ -47,7 +81,7 @@ A store is a directory of packed snapshots:
 func arguments(n int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) != n {
-			return usageError{fmt.Errorf("%d arguments, expected %d; usage: %s", len(args), n, cmd.UseLine())}
+			return usageError{fmt.Errorf("expected %d arguments, got %d; usage: %s", n, len(args), cmd.UseLine())}
 		}
 		return nil
 	}

@@ -10,7 +10,7 @@ import (
 	"sabrefs/store"
 )
 
-// snapshotRow is the result of packing or unpacking a snapshot as JSON.
+// snapshotRow is the result of packing a snapshot as JSON.
 type snapshotRow struct {
 	Path        string    `json:"path"`
 	Images      []packRow `json:"images"`
@@ -23,9 +23,10 @@ type snapshotRow struct {
 }
 
 func newSnapshotRow(path string, result store.SnapshotResult) snapshotRow {
-	row := snapshotRow{Path: path, CopiedFiles: result.CopiedFiles, CopiedBytes: result.CopiedBytes, Skipped: result.Skipped}
+	row := snapshotRow{Path: path, CopiedFiles: result.CopiedFiles, CopiedBytes: result.CopiedBytes, Skipped: []string{}}
+	row.Skipped = append(row.Skipped, result.Skipped...)
 	for _, name := range slices.Sorted(maps.Keys(result.Images)) {
-		image := newPackRow(filepath.Join(path, name), result.Images[name])
+		image := newPackRow(filepath.Join(path, name+store.ImageSuffix), result.Images[name])
 		row.Images = append(row.Images, image)
 		row.RawBytes += image.RawBytes
 		row.PackedBytes += image.PackedBytes

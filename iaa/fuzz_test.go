@@ -1,0 +1,98 @@
+package iaa
+
+import (
+	"bytes"
+	"compress/flate"
+	"context"
+	"errors"
+	"hash/crc32"
+	"io"
+	"testing"
+)
+
+// compressedFar is a stream of the standard library, with its whole window.
+func compressedFar(tb testing.TB, raw []byte) []byte {
+	tb.Helper()
+	var out bytes.Buffer
+	w, err := flate.NewWriter(&out, flate.BestCompression)
+	wantNoError(tb, err)
+	_, err = w.Write(raw)
+	wantNoError(tb, err)
+	wantNoError(tb, w.Close())
+	return out.Bytes()
+}
+
+// FuzzDecodeDeflate compares the engine with the standard library, byte for
+// byte and error for error, and checks that nothing outside the destination is
+// written.
+func FuzzDecodeDeflate(f *testing.F) {
+	raw := text(1, 3000)
+	packed := compressed(f, raw)
+	f.Add(packed, uint16(3000))
+	f.Add(packed, uint16(2999))
+	f.Add(packed, uint16(3001))
+	f.Add(packed[:len(packed)-1], uint16(3000))
+	f.Add(append(bytes.Clone(packed), 0), uint16(3000))
+	f.Add(compressedFar(f, noise(1, 300)), uint16(300))
+	f.Add([]byte{0x03, 0x00}, uint16(0))
+	f.Fuzz(func(t *testing.T, packed []byte, rawBytes uint16) {
+		const guardBytes = 256
+		n := int(rawBytes)
+		buf := bytes.Repeat([]byte{0xa5}, n+2*guardBytes)
+		jobs := []Job{{Src: packed, Dst: buf[guardBytes : guardBytes+n]}}
+		wantNoError(t, Software().Decompress(context.Background(), jobs))
+		for i, b := range buf {
+			if b != 0xa5 && (i < guardBytes || i >= guardBytes+n) {
+				t.Fatalf("byte %d of a destination of %d was written", i-guardBytes, n)
+			}
+		}
+		want, wantErr := standardDecode(packed, n)
+		got, err := jobs[0].Dst, jobs[0].Err
+		if (err == nil) != (wantErr == nil) || wantErr != nil && !errors.Is(err, wantErr) {
+			t.Fatalf("error is %v, the standard library's is %v", err, wantErr)
+		}
+		if err == nil && (!bytes.Equal(got, want) || jobs[0].N != n || jobs[0].CRC32 != crc32.ChecksumIEEE(want)) {
+			t.Fatalf("%d bytes differ from the standard library's", n)
+		}
+	})
+}
+
+// standardDecode decodes with the standard library and returns the class of
+// error that the engine must report.
+func standardDecode(packed []byte, rawBytes int) ([]byte, error) {
+	in := bytes.NewReader(packed)
+	raw, err := io.ReadAll(io.LimitReader(flate.NewReader(in), int64(rawBytes)+1))
+	switch {
+	case len(raw) > rawBytes:
+		return nil, ErrLength
+	case err != nil:
+		return nil, ErrStream
+	case len(raw) < rawBytes:
+		return nil, ErrLength
+	case in.Len() > 0:
+		return nil, ErrStream
+	}
+	return raw, nil
+}
+
+// FuzzCompress checks that what the engine writes, the standard library reads.
+func FuzzCompress(f *testing.F) {
+	f.Add(text(1, 500), uint16(499))
+	f.Add(noise(1, 500), uint16(499))
+	f.Add([]byte{}, uint16(2))
+	f.Fuzz(func(t *testing.T, raw []byte, room uint16) {
+		jobs := []Job{{Src: raw, Dst: make([]byte, room)}}
+		wantNoError(t, Software().Compress(context.Background(), jobs))
+		if jobs[0].Err != nil {
+			if !errors.Is(jobs[0].Err, ErrNoGain) {
+				t.Fatal(jobs[0].Err)
+			}
+			return
+		}
+		got, err := standardDecode(jobs[0].Dst[:jobs[0].N], len(raw))
+		wantNoError(t, err)
+		if !bytes.Equal(got, raw) {
+			t.Fatal("the standard library decodes other bytes")
+		}
+	})
+}
