@@ -20,11 +20,12 @@ type cut struct {
 // splitter decides where blocks end.
 type splitter struct {
 	cuts   [maxChunks]cut
-	chunks [maxChunks]chunkStats
-	costs  [maxChunks]uint64 // of chunks[i]
-	gains  [maxChunks]int64  // of joining chunks[i] and [i+1]
+	chunks [maxChunks]*chunkStats // up to cuts[i]
+	costs  [maxChunks]uint64      // of chunks[i]
+	gains  [maxChunks]int64       // of joining chunks[i] and [i+1]
 	count  int
 	joined chunkStats
+	stats  [maxChunks]chunkStats
 }
 
 // chunkStats is what the cost of a block depends on.
@@ -81,7 +82,8 @@ func (s *splitter) countChunks(p *parsed) {
 	r := firstRepeats
 	from := cut{}
 	for i, to := range s.cuts[:s.count] {
-		c := &s.chunks[i]
+		c := &s.stats[i]
+		s.chunks[i] = c
 		*c = chunkStats{bytes: to.src - from.src}
 		countBytes(&c.literals, p.literals[from.literal:to.literal])
 		for n, q := range p.sequences[from.sequence:to.sequence] {
@@ -105,27 +107,21 @@ func (c *chunkStats) count(r *repeats, q sequence) {
 	c.extra += uint64(litExtra[lit] + matchExtra[match] + offset)
 }
 
+// What a block costs beyond the entropy of its parts: each different literal
+// makes the Huffman table longer, each different code its FSE table. The cost
+// of a block is higher than its three bytes, for the time that decoding it
+// takes to build the tables.
+const (
+	blockCost   = 80 * byteCost
+	literalCost = 3 * bitCost
+	codeCost    = 6 * bitCost
+)
+
 // cost estimates the size of a block.
 func (c *chunkStats) cost() uint64 {
-	const (
-		blockCost = 0
-		tableCost = 0
-	)
-	symbols := uint64(0)
-	for _, n := range c.literals {
-		if n > 0 {
-			symbols++
-		}
-	}
-	cost := tBlock*bitCost + c.extra*bitCost + entropy(c.literals[:]) + symbols*tSym
-	cost += entropy(c.codes.lit[:]) + entropy(c.codes.match[:]) + entropy(c.codes.offset[:])
-	for _, kind := range [...][]uint32{c.codes.lit[:], c.codes.match[:], c.codes.offset[:]} {
-		for _, n := range kind {
-			if n > 0 {
-				cost += tTable * bitCost
-			}
-		}
-	}
+	cost := blockCost + c.extra*bitCost
+	cost += entropy(c.literals[:], literalCost)
+	cost += entropy(c.codes.lit[:], codeCost) + entropy(c.codes.match[:], codeCost) + entropy(c.codes.offset[:], codeCost)
 	return min(cost, uint64(c.bytes+blockHeaderBytes)*byteCost)
 }
 
@@ -167,7 +163,7 @@ func (s *splitter) join() {
 
 // gain returns what joining chunk i with the next saves.
 func (s *splitter) gain(i int) int64 {
-	a, b := &s.chunks[i], &s.chunks[i+1]
+	a, b := s.chunks[i], s.chunks[i+1]
 	if a.bytes+b.bytes > maxBlockBytes {
 		return -1
 	}
@@ -176,7 +172,7 @@ func (s *splitter) gain(i int) int64 {
 }
 
 func (s *splitter) joinPair(i int) {
-	s.chunks[i].setSum(&s.chunks[i], &s.chunks[i+1])
+	s.chunks[i].setSum(s.chunks[i], s.chunks[i+1])
 	s.costs[i] = s.chunks[i].cost()
 	copy(s.cuts[i:s.count-1], s.cuts[i+1:s.count])
 	copy(s.chunks[i+1:s.count-1], s.chunks[i+2:s.count])

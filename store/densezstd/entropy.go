@@ -56,14 +56,19 @@ func tabulateCountLogs(n int) []uint32 {
 	return logs
 }
 
-// entropy returns the least that symbols with these counts can cost.
-func entropy(counts []uint32) uint64 {
-	total, sum := uint32(0), uint64(0)
+// entropy returns the least that symbols with these counts can cost, when each
+// that occurs costs each more.
+func entropy(counts []uint32, each uint64) uint64 {
+	total, sum, distinct := uint32(0), uint64(0), uint64(0)
 	for _, n := range counts {
-		total += n
-		sum += countLogCount(n)
+		if n > 0 {
+			total += n
+			sum += countLogCount(n)
+			distinct++
+		}
 	}
-	return countLogCount(total) - min(sum, countLogCount(total))
+	all := countLogCount(total)
+	return all - min(sum, all) + distinct*each
 }
 
 func bitLen(n uint32) uint8 { return uint8(bits.Len32(n)) }

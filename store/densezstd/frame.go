@@ -14,9 +14,10 @@ type Level int
 const (
 	// LevelDefault parses lazily over short hash chains.
 	LevelDefault Level = iota + 1
-	// LevelBetter searches deeper.
+	// LevelBetter parses by usual prices over short hash chains, and leaves
+	// out what seldom pays.
 	LevelBetter
-	// LevelBest parses by price.
+	// LevelBest parses by usual prices and then by its own, over binary trees.
 	LevelBest
 )
 
@@ -63,11 +64,13 @@ func NewEncoder(level Level, maxBytes int) (*Encoder, error) {
 	e := &Encoder{maxBytes: maxBytes}
 	switch level {
 	case LevelDefault:
-		e.parser = newLazyParser(maxBytes, tAtt, tLazy)
+		e.parser = newLazyParser(newChainFinder(maxBytes, 4))
 	case LevelBetter:
-		e.parser = newOptimalParser(maxBytes, newChainFinder(maxBytes, tAtt), 1)
+		e.parser = newOptimalParser(maxBytes, newChainFinder(maxBytes, 6),
+			optimalEffort{passes: 1, nice: 32, thrifty: true})
 	case LevelBest:
-		e.parser = newOptimalParser(maxBytes, newTreeFinder(maxBytes, tDepth), tPasses)
+		e.parser = newOptimalParser(maxBytes, newTreeFinder(maxBytes, 16),
+			optimalEffort{passes: 2, nice: 64})
 	default:
 		return nil, fmt.Errorf("%w: level %d", ErrOption, level)
 	}
@@ -93,11 +96,6 @@ func (e *Encoder) appendBlocks(dst, src []byte) []byte {
 	e.blocks.startFrame()
 	from := cut{}
 	cuts := e.plan.split(&e.parsed, len(src))
-	for i := range cuts {
-		if e.plan.costs[i] < uint64(e.plan.chunks[i].bytes)*byteCost {
-			Total.setSum(&Total, &e.plan.chunks[i])
-		}
-	}
 	for i, to := range cuts {
 		dst = e.blocks.append(dst, src[from.src:to.src], e.parsed.literals[from.literal:to.literal],
 			e.parsed.sequences[from.sequence:to.sequence], from.litsBefore, i == len(cuts)-1)

@@ -1,98 +1,79 @@
 package densezstd
 
 // treeFinder finds at each position the nearest match of every length. The
-// positions with the same hash form a binary tree: it is ordered by the text
-// that follows them, and no child is later than its parent, so the way down to
-// a text meets ever older positions that have ever more in common with it.
+// positions with the same hash of four bytes form a binary tree: it is ordered
+// by the text that follows them, and no child is later than its parent, so the
+// way down towards a text meets ever older positions that have ever more in
+// common with it.
 type treeFinder struct {
 	src      []byte
-	head     []uint32 // by hash of four bytes: the root as base + position
-	head3    []uint32 // by hash of three bytes: the latest base + position
-	children []uint32 // by position: those with lesser, and with greater text
-	next     int
-	spare    []foundMatch
-	base     uint32 // what earlier frames left in head and head3 is below
-	depth    int    // how many nodes are looked at
+	triples  tripleTable
+	root     [1 << treeHashBits]uint32 // by hash: base + position, or less than base
+	children []uint32                  // by position: as root, those with lesser and with greater text
+	base     uint32                    // what earlier frames left is below
+	next     int                       // positions below are inserted
+	depth    int                       // how many nodes are looked at
+	ignored  []match
 }
 
-const (
-	treeHashBits  = 16
-	tree3HashBits = 14
-	// niceLen is where texts count as the same for the tree, and matches as
-	// so long that nothing better is looked for within them.
-	niceLen = 256
-)
+const treeHashBits = 16
+
+// maxBase is from where on the next frame clears the tables.
+const maxBase = 1 << 31
 
 func newTreeFinder(maxBytes, depth int) *treeFinder {
-	return &treeFinder{
-		head:     make([]uint32, 1<<treeHashBits),
-		head3:    make([]uint32, 1<<tree3HashBits),
-		children: make([]uint32, 2*maxBytes),
-		depth:    depth,
-	}
+	return &treeFinder{children: make([]uint32, 2*maxBytes), depth: depth}
 }
 
 // start forgets the frame before and takes src.
 func (f *treeFinder) start(src []byte) {
 	f.base += uint32(len(f.src))
-	if f.base == 0 || f.base > 1<<31 {
-		clear(f.head)
-		clear(f.head3)
+	if f.base == 0 || f.base > maxBase {
+		clear(f.root[:])
+		clear(f.triples.latest[:])
 		f.base = 1
 	}
-	f.src = src
-	f.next = 0
+	f.src, f.next = src, 0
 }
 
-// match is a repetition: the next length bytes are those offset bytes before.
-type foundMatch struct{ length, offset uint32 }
-
-// collect inserts position at, which has at least eight bytes before the end,
-// and appends its matches, longer ones last. Positions must come in order,
-// each once.
-func (f *treeFinder) collect(found []foundMatch, at int) []foundMatch {
-	word := load32(f.src, at)
-	best := minMatchFormat - 1
-	h3 := word << 8 * 0x9E3779B1 >> (32 - tree3HashBits)
-	if link := f.head3[h3]; link >= f.base {
-		from := int(link - f.base)
-		if (load32(f.src, from)^word)<<8 == 0 {
-			best = commonLength(f.src, from, at)
-			found = append(found, foundMatch{uint32(best), uint32(at - from)})
-		}
+// collect inserts position at, after those before it that were passed over,
+// and appends its matches.
+func (f *treeFinder) collect(found []match, at int) []match {
+	for ; f.next < at; f.next++ {
+		f.ignored = f.descend(f.ignored[:0], f.next, niceLen)
 	}
-	f.head3[h3] = f.base + uint32(at)
 	f.next = at + 1
-	return f.descend(found, at, best, word)
-}
-
-func (f *treeFinder) insertTo(end int) {
-	end = min(end, len(f.src)-8)
-	for ; f.next < end; f.next++ {
-		f.spare = f.descend(f.spare[:0], f.next, 2, load32(f.src, f.next))
+	before := len(found)
+	found = f.triples.replace(found, f.src, at, f.base)
+	best := minMatchFormat
+	if len(found) > before {
+		best = int(found[before].length)
 	}
+	return f.descend(found, at, best)
 }
 
-// descend inserts at as the root of its tree, which splits the tree into texts
-// less and greater, and appends the matches longer than best on the way.
-func (f *treeFinder) descend(found []foundMatch, at, best int, word uint32) []foundMatch {
-	src, children := f.src, f.children
-	h := word * 0x9E3779B1 >> (32 - treeHashBits)
-	link := f.head[h]
-	f.head[h] = f.base + uint32(at)
+// descend makes at the root of its tree. On the way down from the old root it
+// splits the tree into texts less and greater, and appends the matches longer
+// than best.
+func (f *treeFinder) descend(found []match, at, best int) []match {
+	src, children := f.src[:min(len(f.src), at+niceLen)], f.children
+	root := &f.root[load32(src, at)*hashFactor>>(32-treeHashBits)]
+	link := *root
+	*root = f.base + uint32(at)
+	// Where the next lesser and greater node goes, and what all of those have
+	// in common with at.
 	less, greater := 2*at, 2*at+1
 	sameLess, sameGreater := 0, 0
-	end := min(len(src), at+niceLen)
 	for n := f.depth; n > 0 && link >= f.base; n-- {
 		from := int(link - f.base)
 		same := min(sameLess, sameGreater)
-		same += commonLength(src[:end], from+same, at+same)
+		same += commonLength(src, from+same, at+same)
 		if same > best {
 			best = same
-			found = append(found, foundMatch{uint32(same), uint32(at - from)})
+			found = append(found, match{uint32(same), uint32(at - from)})
 		}
-		if at+same >= end {
-			// Indistinguishable: at takes the place of from.
+		if at+same >= len(src) {
+			// The same, as far as is compared: at takes the place of from.
 			children[less], children[greater] = children[2*from], children[2*from+1]
 			return found
 		}

@@ -1,119 +1,103 @@
 package densezstd
 
-// lazyParser takes the best match at a position, unless one of the next
-// positions has a better one.
+// lazyParser takes the best match at a position, unless the next position has
+// a better one.
 type lazyParser struct {
 	finder  *chainFinder
-	depth   int // how many next positions are tried
 	src     []byte
 	repeats repeats
 }
 
-func newLazyParser(maxBytes, attempts, depth int) *lazyParser {
-	return &lazyParser{finder: newChainFinder(maxBytes, attempts), depth: depth}
+func newLazyParser(finder *chainFinder) *lazyParser {
+	return &lazyParser{finder: finder}
 }
 
-// skipShift is how soon a search that finds nothing takes longer steps: every
-// 2^skipShift bytes.
-const skipShift = 7
+const (
+	// skipShift is how soon a search that finds nothing takes longer steps:
+	// every 2^skipShift bytes.
+	skipShift = 6
+	// niceRepeat is the length from which on a match at a recent offset is
+	// taken without looking for another, niceLazy that of any match which is
+	// taken without a look at the next position.
+	niceRepeat = 16
+	niceLazy   = 24
+	// deferScore is by how much the next position's match must be better, as
+	// it costs a literal.
+	deferScore = 4
+)
 
 func (l *lazyParser) parse(p *parsed, src []byte) {
 	l.finder.start(src)
 	l.src = src
 	l.repeats = firstRepeats
-	limit := len(src) - 8
-	anchor := 0
-	for at := 1; at < limit; {
-		m := l.bestAt(at, anchor)
-		if m.length < 3 {
-			at += 1 + (at-anchor)>>tSkip
+	anchor, limit := 0, len(src)-tailBytes
+	for at := 1; at <= limit; {
+		m, score := l.bestAt(at, at == anchor)
+		if m.length == 0 {
+			at += 1 + (at-anchor)>>skipShift
 			continue
 		}
-		start := at
-		start, m = l.deferMatch(start, anchor, limit, m)
-		start, m = l.extendBack(start, anchor, m)
+		at, m = l.deferMatch(at, limit, m, score)
+		at, m = l.extendBack(at, anchor, m)
 		m.length = min(m.length, maxMatchLen)
-		p.sequences = append(p.sequences, sequence{uint32(start - anchor), uint32(m.length), uint32(m.offset)})
-		l.remember(uint32(m.offset))
-		at = start + m.length
+		p.sequences = append(p.sequences, sequence{uint32(at - anchor), m.length, m.offset})
+		l.remember(m.offset)
+		at += int(m.length)
 		anchor = at
 	}
 }
 
-// bestAt returns the match with the highest score at a position.
-func (l *lazyParser) bestAt(at, anchor int) match {
-	rep := l.repeatAt(at, at == anchor)
-	if rep.length >= 24 {
-		return rep
+// deferMatch moves on while the next position has a better match.
+func (l *lazyParser) deferMatch(at, limit int, m match, score int) (int, match) {
+	for at < limit && m.length < niceLazy {
+		next, nextScore := l.bestAt(at+1, false)
+		if next.length == 0 || nextScore <= score+deferScore {
+			break
+		}
+		at, m, score = at+1, next, nextScore
 	}
-	m := l.finder.find(at, rep.length)
-	if m.length == 0 || repScore(rep)+tRepBonus >= score(m) {
-		return rep
-	}
-	return m
+	return at, m
 }
 
-// repeatAt returns the longest match at a recent offset.
-func (l *lazyParser) repeatAt(at int, noLits bool) (best match) {
+// bestAt returns the best match at a position and how good it is: about four
+// times the bytes that it saves.
+func (l *lazyParser) bestAt(at int, afterMatch bool) (match, int) {
+	repeat := l.repeatAt(at, afterMatch)
+	repeatScore := 4 * int(repeat.length)
+	if repeat.length >= niceRepeat {
+		return repeat, repeatScore
+	}
+	m := l.finder.find(at, repeat.length)
+	score := 4*int(m.length) - int(bitLen(m.offset))
+	if m.length == 0 || repeatScore >= score {
+		return repeat, repeatScore
+	}
+	return m, score
+}
+
+// repeatAt returns the longest match at a recent offset. The latest cannot
+// follow a match at itself.
+func (l *lazyParser) repeatAt(at int, afterMatch bool) (best match) {
+	offsets := l.repeats[:]
+	if afterMatch {
+		offsets = offsets[1:]
+	}
 	word := load32(l.src, at)
-	for i, offset := range l.repeats {
-		if i == 0 && noLits {
-			continue
-		}
+	for _, offset := range offsets {
 		from := at - int(offset)
-		if from < 0 {
+		if from < 0 || (load32(l.src, from)^word)<<8 != 0 {
 			continue
 		}
-		diff := load32(l.src, from) ^ word
-		if diff<<8 != 0 {
-			continue
-		}
-		if diff != 0 {
-			if tRep3 == 1 && best.length == 0 {
-				best = match{3, int(offset)}
-			}
-			continue
-		}
-		if length := commonLength(l.src, from+4, at+4) + 4; length > best.length {
-			best = match{length, int(offset)}
+		if length := uint32(commonLength(l.src, from+3, at+3) + 3); length > best.length {
+			best = match{length, offset}
 		}
 	}
 	return best
 }
 
-func repScore(m match) int { return 4 * m.length }
-
-// score is about four times the bytes that a match saves.
-func score(m match) int {
-	return 4*m.length - int(bitLen(uint32(m.offset)))
-}
-
-func (l *lazyParser) anyScore(m match) int {
-	if m.length == 0 {
-		return -1000
-	}
-	if uint32(m.offset) == l.repeats[0] || uint32(m.offset) == l.repeats[1] || uint32(m.offset) == l.repeats[2] {
-		return repScore(m)
-	}
-	return score(m)
-}
-
-// deferMatch returns a later match if it is worth the literals before it.
-func (l *lazyParser) deferMatch(at, anchor, limit int, m match) (int, match) {
-	for tried, next := 0, at+1; tried < l.depth && next < limit; {
-		other := l.bestAt(next, anchor)
-		tried++
-		if other.length >= minChainMatch && l.anyScore(other) > l.anyScore(m)+tDefer*tried+1 {
-			at, m, tried = next, other, 0
-		}
-		next++
-	}
-	return at, m
-}
-
 // extendBack lets a match begin earlier.
 func (l *lazyParser) extendBack(at, anchor int, m match) (int, match) {
-	for at > anchor && at-m.offset > 0 && l.src[at-1] == l.src[at-1-m.offset] {
+	for at > anchor && at > int(m.offset) && l.src[at-1] == l.src[at-1-int(m.offset)] {
 		at--
 		m.length++
 	}
@@ -126,7 +110,7 @@ func (l *lazyParser) remember(offset uint32) {
 	switch offset {
 	case r[0]:
 	case r[1]:
-		r[0], r[1] = r[1], r[0]
+		r[0], r[1] = offset, r[0]
 	default:
 		r[0], r[1], r[2] = offset, r[0], r[1]
 	}
