@@ -114,14 +114,14 @@ func (h *memHandle) Read(_ context.Context, dest []byte, rawOff int64) (fuse.Rea
 	}
 	defer h.image.release(h.node)
 	t := h.node.tree
-	n, err := t.cache.ReadAt(context.Background(), h.image.Image, dest, rawOff)
+	n, keep, err := t.cache.ReadFirst(context.Background(), h.image.Image, dest, rawOff)
 	if err != nil && !errors.Is(err, io.EOF) {
 		t.stats.failedReads.Add(1)
 		return nil, t.errno("read", h.node.rel, named(err, t.dir.display(h.node.rel)))
 	}
 	t.stats.reads.Add(1)
 	t.stats.readBytes.Add(int64(n))
-	return &reply{data: dest[:n], sent: t.pusher.plan(h, rawOff, n)}, 0
+	return &reply{data: dest[:n], keep: keep, push: t.pusher.plan(h, rawOff, n)}, 0
 }
 
 // Write refuses, and has the kernel forget the bytes if they got into its
@@ -174,10 +174,12 @@ func (h *memHandle) Release(context.Context) syscall.Errno {
 }
 
 // reply is the answer to a READ. Its bytes go to the kernel without another
-// copy; sent, if not nil, runs once they are there and must not block.
+// copy; keep and push, where they are not nil, run once they are there and must
+// not block.
 type reply struct {
 	data []byte
-	sent func()
+	keep func() // puts the decoded frame into the cache
+	push func() // queues its other pages
 }
 
 // Bytes returns the bytes.
@@ -192,7 +194,10 @@ func (r *reply) Size() int { return len(r.data) }
 
 // Done is called when the reply has been sent.
 func (r *reply) Done() {
-	if r.sent != nil {
-		r.sent()
+	if r.keep != nil {
+		r.keep()
+	}
+	if r.push != nil {
+		r.push()
 	}
 }

@@ -67,8 +67,7 @@ func createUnnamed(dir string) (unnamedFile, error) {
 	const ownerOnly = 0o600
 	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, ownerOnly)
 	if err == nil {
-		f := os.NewFile(uintptr(fd), filepath.Join(dir, "(unnamed)"))
-		return unnamedFile{File: f}, lockAlive(f)
+		return markAlive(unnamedFile{File: os.NewFile(uintptr(fd), filepath.Join(dir, "(unnamed)"))})
 	}
 	if !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.EISDIR) {
 		return unnamedFile{}, &fs.PathError{Op: "create temporary file in", Path: dir, Err: err}
@@ -77,7 +76,17 @@ func createUnnamed(dir string) (unnamedFile, error) {
 	if err != nil {
 		return unnamedFile{}, err
 	}
-	return unnamedFile{File: f, tempPath: f.Name()}, lockAlive(f)
+	return markAlive(unnamedFile{File: f, tempPath: f.Name()})
+}
+
+// markAlive locks a new temporary file, or drops it. In the moment before, the
+// next pack to the directory could take a named one for stale and remove it;
+// then commit fails, and nothing is lost but the work.
+func markAlive(f unnamedFile) (unnamedFile, error) {
+	if err := lockAlive(f.File); err != nil {
+		return unnamedFile{}, errors.Join(err, f.close())
+	}
+	return f, nil
 }
 
 // lockAlive marks a temporary file as one that a living process writes.

@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -135,4 +136,26 @@ func TestAtomicFileRefusesTargets(t *testing.T) {
 		}
 	}
 	wantNames(t, dir, "file", "link")
+}
+
+// TestStaleTemporariesAreRemoved tells what a killed process left from what a
+// living one writes.
+func TestStaleTemporariesAreRemoved(t *testing.T) {
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, tempPrefix+"stale"), []byte("cut"))
+	living, err := os.Open(writeFile(t, filepath.Join(dir, tempPrefix+"living"), []byte("growing")))
+	wantNoError(t, err)
+	defer living.Close()
+	wantNoError(t, lockAlive(living))
+	wantNoError(t, os.Mkdir(filepath.Join(dir, tempPrefix+"directory"), 0o700))
+	wantNoError(t, os.Symlink("kept", filepath.Join(dir, tempPrefix+"link")))
+	kept := writeFile(t, filepath.Join(dir, "kept"), nil)
+
+	a, err := createAtomic(filepath.Join(dir, "file"), false, 0o600)
+	wantNoError(t, err)
+	wantNoError(t, a.abort())
+	names := namesIn(t, dir)
+	wantEqual(t, "stale file is there", slices.Contains(names, tempPrefix+"stale"), false)
+	wantEqual(t, "living file is there", slices.Contains(names, tempPrefix+"living"), true)
+	wantBytes(t, "what a link leads to", readFile(t, kept), nil)
 }

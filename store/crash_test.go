@@ -56,6 +56,8 @@ func TestKilledPack(t *testing.T) {
 		wantNoError(t, err)
 		wantNothingVisible(t, dir, "image.sabre")
 	}
+	durationOf(t, childCommand(t, rolePackFile, sources[0], image))
+	wantNames(t, dir, "image.sabre")
 }
 
 // wantNothingVisible allows, besides the named file, only what no reader of a

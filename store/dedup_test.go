@@ -70,3 +70,21 @@ func TestDedupIsBounded(t *testing.T) {
 	_, found := empty.find(Digest{})
 	wantEqual(t, "an empty index finds an all-zero digest", found, false)
 }
+
+// TestDedupComparesTheWholeKey looks for pages of which half the key is that of
+// another page.
+func TestDedupComparesTheWholeKey(t *testing.T) {
+	x := newDedupIndex(1) // few buckets: all of them are looked at
+	d := numberedDigest(1)
+	x.add(d, 1<<30)
+	for i := range 16 {
+		other := d
+		other[i] ^= 0x10
+		_, found := x.find(other)
+		wantEqual(t, "another page is found", found, false)
+	}
+	other := d
+	other[16] ^= 1 // not in the key
+	_, found := x.find(other)
+	wantEqual(t, "the page is found by its key", found, true)
+}

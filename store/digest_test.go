@@ -45,7 +45,7 @@ func streamDigest(raw []byte, skipZeros bool) Digest {
 func TestDigestIsAsDefined(t *testing.T) {
 	const chunk = chunkRawBytes
 	for _, lenBytes := range []int{0, 1, 4095, 4096, 4097, 3*PageBytes + 7, chunk - 1, chunk, chunk + 1, 2*chunk + PageBytes} {
-		for name, raw := range map[string][]byte{"zeros": make([]byte, lenBytes), "data": sparseBytes(lenBytes)} {
+		for name, raw := range map[string][]byte{"zeros": make([]byte, lenBytes), "data": sparseBytes(lenBytes), "gap": gapBytes(lenBytes)} {
 			want := naiveDigest(raw)
 			wantEqual(t, name+" digest with zero pages given", streamDigest(raw, false), want)
 			wantEqual(t, name+" digest with zero pages left out", streamDigest(raw, true), want)
@@ -61,6 +61,18 @@ func sparseBytes(lenBytes int) []byte {
 	}
 	if lenBytes > 0 {
 		raw[lenBytes-1] = 9
+	}
+	return raw
+}
+
+// gapBytes has a byte in the second page and one in the last: between them may
+// lie whole chunks, and parts of chunks on both sides.
+func gapBytes(lenBytes int) []byte {
+	raw := make([]byte, lenBytes)
+	for _, i := range []int{PageBytes, lenBytes - 1} {
+		if i >= 0 && i < lenBytes {
+			raw[i] = 7
+		}
 	}
 	return raw
 }

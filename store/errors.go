@@ -97,12 +97,10 @@ func inFile(path string, err error) error {
 	if err == nil {
 		return nil
 	}
-	var f *finding
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[*finding](err); ok {
 		return f.in(path)
 	}
-	var fe *FileError
-	if errors.As(err, &fe) {
+	if _, ok := errors.AsType[*FileError](err); ok {
 		return err
 	}
 	return fmt.Errorf("%s: %w", path, err)

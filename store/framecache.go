@@ -71,21 +71,56 @@ func (c *FrameCache) Lookup(img *Image, frame uint32) ([]byte, bool) {
 // under way, or by decoding it. The context ends the waiting; a decoding that
 // has begun goes on, for others may wait for it.
 func (c *FrameCache) Frame(ctx context.Context, img *Image, frame uint32) ([]byte, error) {
+	raw, keep, err := c.frameFirst(ctx, img, frame)
+	if keep != nil {
+		raw = keep()
+	}
+	return raw, err
+}
+
+// frameFirst is Frame for a caller in a hurry. If it decoded the frame itself,
+// the bytes are in a scratch buffer, and keep is not nil: the caller must call
+// it when it has done with the bytes. keep copies them into memory of their own,
+// which it returns, puts that into the cache, and lets those go on who wait.
+//
+// The detour costs nothing: the scratch buffer has slack, without which decoders
+// are much slower, and is in the processor's cache; and copying costs no more
+// than clearing new memory would.
+func (c *FrameCache) frameFirst(ctx context.Context, img *Image, frame uint32) (raw []byte, keep func() []byte, err error) {
 	if raw, ok := c.Lookup(img, frame); ok {
-		return raw, nil
+		return raw, nil, nil
 	}
 	key := cacheKey(img, frame)
-	c.mu.Lock()
-	if f, ok := c.flights[key]; ok {
-		c.mu.Unlock()
-		return f.wait(ctx)
+	f, leads := c.join(key)
+	if !leads {
+		raw, err := f.wait(ctx)
+		return raw, nil, err
 	}
-	f := &flight{done: make(chan struct{})}
-	c.flights[key] = f
-	c.mu.Unlock()
+	scratch, _ := scratchBufs.Get().(*[]byte)
+	raw, err = decodeWhole(context.WithoutCancel(ctx), img, frame, *scratch)
+	if err != nil {
+		scratchBufs.Put(scratch)
+		c.land(key, f, nil, err)
+		return nil, nil, err
+	}
+	return raw, func() []byte {
+		own := append([]byte(nil), raw...)
+		scratchBufs.Put(scratch)
+		c.land(key, f, own, nil)
+		return own
+	}, nil
+}
 
-	c.decode(context.WithoutCancel(ctx), img, frame, f)
-	return f.raw, f.err
+// join returns the flight of a frame and whether the caller is to decode it.
+func (c *FrameCache) join(key uint64) (f *flight, leads bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f, ok := c.flights[key]; ok {
+		return f, false
+	}
+	f = &flight{done: make(chan struct{})}
+	c.flights[key] = f
+	return f, true
 }
 
 func (f *flight) wait(ctx context.Context) ([]byte, error) {
@@ -97,13 +132,12 @@ func (f *flight) wait(ctx context.Context) ([]byte, error) {
 	}
 }
 
-// decode fills the flight, offers the frame to the cache and ends the flight.
-// The cache may refuse the frame: whoever waited has it from the flight.
-func (c *FrameCache) decode(ctx context.Context, img *Image, frame uint32, f *flight) {
-	f.raw, f.err = decodeWhole(ctx, img, frame)
-	key := cacheKey(img, frame)
-	if f.err == nil && c.frames != nil {
-		c.frames.Set(key, f.raw, 0)
+// land ends a flight: it offers the frame to the cache, which may refuse it, and
+// hands it to those who wait.
+func (c *FrameCache) land(key uint64, f *flight, raw []byte, err error) {
+	f.raw, f.err = raw, err
+	if err == nil && c.frames != nil {
+		c.frames.Set(key, raw, 0)
 	}
 	c.mu.Lock()
 	delete(c.flights, key)
@@ -111,22 +145,17 @@ func (c *FrameCache) decode(ctx context.Context, img *Image, frame uint32, f *fl
 	close(f.done)
 }
 
-// decodeWhole decodes a frame into a buffer of its own. It does so by way of a
-// scratch buffer: that one has slack, without which decoders are much slower,
-// and is in the processor's cache; and a copy costs no more than clearing new
-// memory would.
-func decodeWhole(ctx context.Context, img *Image, frame uint32) ([]byte, error) {
+// decodeWhole decodes a frame into buf, which has room for any with slack.
+func decodeWhole(ctx context.Context, img *Image, frame uint32, buf []byte) ([]byte, error) {
 	entry, err := img.Frame(frame)
 	if err != nil {
 		return nil, err
 	}
-	scratch, _ := scratchBufs.Get().(*[]byte)
-	defer scratchBufs.Put(scratch)
-	raw := (*scratch)[:entry.RawBytes()]
+	raw := buf[:entry.RawBytes()]
 	if err := img.ReadFrame(ctx, entry, raw); err != nil {
 		return nil, err
 	}
-	return append([]byte(nil), raw...), nil
+	return raw, nil
 }
 
 // scratchBufs holds buffers (*[]byte) for a decoded frame with slack.

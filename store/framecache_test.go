@@ -46,10 +46,21 @@ func textMemory(pages int) []byte {
 	return raw
 }
 
-// openDeflated packs memory in frames of a page each and opens it with engine.
-func openDeflated(t *testing.T, raw []byte, engine iaa.Engine) *Image {
+// packDeflated packs memory in frames of a page each.
+func packDeflated(t *testing.T, raw []byte) string {
 	t.Helper()
 	path, _ := packBytes(t, raw, PackOptions{Codec: CodecDeflate, FramePages: 1})
+	return path
+}
+
+// openDeflated packs memory and opens it with engine.
+func openDeflated(t *testing.T, raw []byte, engine iaa.Engine) *Image {
+	t.Helper()
+	return openWith(t, packDeflated(t, raw), engine)
+}
+
+func openWith(t *testing.T, path string, engine iaa.Engine) *Image {
+	t.Helper()
 	img, err := Open(path, OpenOptions{Engine: engine})
 	wantNoError(t, err)
 	t.Cleanup(func() { wantNoError(t, img.Close()) })
@@ -61,8 +72,9 @@ func openDeflated(t *testing.T, raw []byte, engine iaa.Engine) *Image {
 func TestFrameIsDecodedOnce(t *testing.T) {
 	raw := textMemory(2)
 	engine := &countingEngine{Engine: iaa.Software()}
-	img := openDeflated(t, raw, engine)
+	path := packDeflated(t, raw)
 	synctest.Test(t, func(t *testing.T) {
+		img := openWith(t, path, engine) // in the bubble, as all that waits
 		engine.hold = make(chan struct{})
 		cache := newCache(t, 0)
 		var callers sync.WaitGroup
@@ -88,8 +100,9 @@ func TestFrameIsDecodedOnce(t *testing.T) {
 func TestWaiterGivesUp(t *testing.T) {
 	raw := textMemory(1)
 	engine := &countingEngine{Engine: iaa.Software()}
-	img := openDeflated(t, raw, engine)
+	path := packDeflated(t, raw)
 	synctest.Test(t, func(t *testing.T) {
+		img := openWith(t, path, engine) // in the bubble, as all that waits
 		engine.hold = make(chan struct{})
 		cache := newCache(t, 0)
 		firstCtx, cancelFirst := context.WithCancel(t.Context())

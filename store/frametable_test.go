@@ -115,3 +115,21 @@ func TestSlotBehindTheFrame(t *testing.T) {
 	_, err = img.Verify(t.Context(), nil)
 	wantClass(t, err, ErrCorrupt)
 }
+
+// TestFrameTableBlocks damages an entry in a way that only the checksum of its
+// block can tell, and checks that exactly the entries of the block are refused.
+func TestFrameTableBlocks(t *testing.T) {
+	path, result := packBytes(t, textMemory(2*blockFrames+10), PackOptions{Codec: CodecLZ4, Level: LevelFast, FramePages: 1})
+	wantEqual(t, "frames", result.Frames, 2*blockFrames+10)
+	image := readFile(t, path)
+	sectionBytes(image, SectionFrameTable)[(blockFrames+7)*frameEntryBytes+12] ^= 1 // raw_crc32
+	img := openImage(t, writeFile(t, path+".bad", image))
+	for frame := range uint32(2*blockFrames + 10) {
+		_, err := img.Frame(frame)
+		if frame/blockFrames == 1 {
+			wantClass(t, err, ErrCorrupt)
+		} else {
+			wantNoError(t, err)
+		}
+	}
+}

@@ -118,6 +118,18 @@ func TestHeaderChecksumIsNeeded(t *testing.T) {
 	}
 }
 
+// TestFrameCountLimits checks that frame numbers fit a page map entry beside
+// their slots.
+func TestFrameCountLimits(t *testing.T) {
+	for slotBits := range uint8(7) {
+		h := Header{RawBytes: MaxRawBytes, SlotBits: slotBits, FramesOff: headerBytes, FileBytes: maxPackedBytes}
+		h.FrameCount = 1 << (30 - slotBits)
+		wantNoError(t, h.checkCounts())
+		h.FrameCount++
+		wantClass(t, h.checkCounts(), ErrCorrupt)
+	}
+}
+
 func TestSmallestImageSize(t *testing.T) {
 	image := goldenImage(t)[:headerBytes+SlackBytes+trailerBytes-1]
 	put64(hdrFileBytes, uint64(len(image)))(image)

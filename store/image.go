@@ -37,7 +37,7 @@ type Image struct {
 
 	chunkChecked bitmap // stored chunks of the page map found intact
 	blockChecked bitmap // blocks of the frame table found intact
-	requested    bitmap // units of the frames that the disk was asked for
+	around       readAround
 }
 
 // lastCacheID numbers the images that this process opened.
@@ -160,7 +160,7 @@ func (img *Image) loadTables() error {
 	}
 	img.chunkChecked = newBitmap(pageMap.lenBytes / chunkBytes)
 	img.blockChecked = newBitmap(blocksOf(img.header.FrameCount))
-	img.requested = newBitmap(img.header.FileBytes/readAroundBytes + 1)
+	img.around.requested = newBitmap(img.header.FileBytes/readAroundBytes + 1)
 	return nil
 }
 
@@ -193,6 +193,7 @@ func (img *Image) readSection(kind SectionType) ([]byte, error) {
 func (img *Image) Close() error { return errors.Join(img.release(), img.file.Close()) }
 
 func (img *Image) release() error {
+	img.around.wait()
 	return errors.Join(img.pageMap.unmap(), img.frames.unmap())
 }
 
@@ -343,10 +344,10 @@ func (img *Image) ReadFrame(ctx context.Context, entry FrameEntry, dst []byte) e
 	// The slack behind the frame is the next frame or padding: it is read
 	// along so that decoders may look past the end of their input.
 	packed := (*buf)[:entry.PackedLen+SlackBytes]
-	img.requestAround(entry)
 	if _, err := img.file.ReadAt(packed, entry.PackedOff); err != nil {
 		return inFile(img.path, shortRead(err, entry.PackedOff))
 	}
+	img.around.request(img.file, entry)
 	if err := img.decoder.decode(ctx, entry.Codec, dst, packed[:entry.PackedLen]); err != nil {
 		if ctx.Err() != nil {
 			return inFile(img.path, err)
@@ -357,24 +358,6 @@ func (img *Image) ReadFrame(ctx context.Context, entry FrameEntry, dst []byte) e
 		return inFile(img.path, corruptAt(entry.PackedOff, "frame: checksum is %08x, computed %08x", entry.CRC32, got))
 	}
 	return nil
-}
-
-// readAroundBytes is the unit in which packed bytes are requested from the disk.
-// They are several times denser than the pages they become, so that what lies
-// around a frame is cheap to read and likely to be asked for.
-const readAroundBytes = 128 << 10
-
-// requestAround starts reading the surroundings of a frame, once for each unit.
-// It is a hint: if it fails, or if the page cache forgets, frames are read one
-// by one.
-func (img *Image) requestAround(entry FrameEntry) {
-	first, last := entry.PackedOff/readAroundBytes, (entry.PackedOff+int64(entry.PackedLen)-1)/readAroundBytes
-	for unit := first; unit <= last; unit++ {
-		if !img.requested.has(unit) {
-			img.requested.set(unit)
-			_ = unix.Fadvise(int(img.file.Fd()), unit*readAroundBytes, readAroundBytes, unix.FADV_WILLNEED)
-		}
-	}
 }
 
 // bitmap is a set of small numbers that many goroutines may add to.

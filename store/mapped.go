@@ -58,7 +58,7 @@ func guard(read func() error) (err error) {
 		if r := recover(); r != nil {
 			fault, ok := r.(interface{ Addr() uintptr })
 			if !ok {
-				panic(r) // a bug of ours, not a fault of the mapping
+				panic(r) //nolint:forbidigo // a bug of ours that panicked, not a fault of the mapping
 			}
 			err = findingAt(ErrTruncated, wholeFile, "the file shrank while it was mapped (fault at %#x)", fault.Addr())
 		}

@@ -50,7 +50,8 @@ func AutoCodec() Codec { return CodecZstd }
 // DefaultFramePages is the frame size that suits a codec and a level: a fault
 // decodes a whole frame, so frames are as small as density allows. DEFLATE
 // gains nothing beyond 16 KiB, because its window has 4 KiB. The densest level
-// is for archives: it trades latency for size.
+// is for archives: it trades latency for size. docs/BENCHMARKS.md has both by
+// frame size.
 func DefaultFramePages(codec Codec, level Level) int {
 	switch {
 	case codec == CodecDeflate:
@@ -58,7 +59,7 @@ func DefaultFramePages(codec Codec, level Level) int {
 	case codec == CodecZstd && level == LevelBest:
 		return 32
 	default:
-		return 16
+		return 8
 	}
 }
 

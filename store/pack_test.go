@@ -368,3 +368,25 @@ func TestUnpackRefusesOtherFiles(t *testing.T) {
 	wantClass(t, err, fs.ErrNotExist)
 	wantNames(t, dir, "mem_file")
 }
+
+// TestUnpackOntoItself checks that an image is never replaced by what it holds.
+func TestUnpackOntoItself(t *testing.T) {
+	image, _ := packBytes(t, textMemory(2), PackOptions{})
+	_, err := UnpackFile(t.Context(), image, image, UnpackOptions{Overwrite: true})
+	wantClass(t, err, ErrOption)
+	wantContent(t, image, textMemory(2))
+}
+
+// TestPipesAreNotWaitedFor opens pipes that nobody writes to.
+func TestPipesAreNotWaitedFor(t *testing.T) {
+	dir := t.TempDir()
+	pipe := filepath.Join(dir, "pipe")
+	wantNoError(t, unix.Mkfifo(pipe, 0o600))
+	_, err := Open(pipe, OpenOptions{})
+	wantClass(t, err, ErrNotImage)
+	_, err = ReadHeader(pipe)
+	wantClass(t, err, ErrNotImage)
+	_, err = PackFile(t.Context(), pipe, filepath.Join(dir, "image.sabre"), PackOptions{})
+	wantClass(t, err, ErrOption)
+	wantNames(t, dir, "pipe")
+}

@@ -156,3 +156,15 @@ func TestPagesOutsideTheImage(t *testing.T) {
 	_, err := img.Frame(2)
 	wantClass(t, err, ErrCorrupt)
 }
+
+// TestUnusedFrameIsFound moves all pages of a frame elsewhere, with counts that
+// still add up.
+func TestUnusedFrameIsFound(t *testing.T) {
+	image := goldenImage(t)
+	m := sectionBytes(image, SectionPageMap)
+	put32(5*mapEntryBytes, 1<<30)(m)
+	put32(7*mapEntryBytes, 1<<30|1)(m)
+	reseal(image)
+	img := openImage(t, writeFile(t, filepath.Join(t.TempDir(), "bad.sabre"), image))
+	wantClass(t, img.checkReferences(t.Context()), ErrCorrupt)
+}

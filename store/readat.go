@@ -14,32 +14,46 @@ import (
 // the end of the memory file it returns the number of bytes there were and
 // io.EOF. On any other error dst must not be used: it may be half written.
 func (c *FrameCache) ReadAt(ctx context.Context, img *Image, dst []byte, rawOff int64) (int, error) {
+	n, keep, err := c.ReadFirst(ctx, img, dst, rawOff)
+	if keep != nil {
+		keep()
+	}
+	return n, err
+}
+
+// ReadFirst is ReadAt for a caller whom somebody waits for. If keep is not nil,
+// the caller must call it once the bytes are on their way: it puts into the cache
+// what was decoded. Others who need the same frame wait for it.
+func (c *FrameCache) ReadFirst(ctx context.Context, img *Image, dst []byte, rawOff int64) (n int, keep func(), err error) {
 	if rawOff < 0 {
-		return 0, fmt.Errorf("%s: raw offset %d: %w", img.path, rawOff, ErrOption)
+		return 0, nil, fmt.Errorf("%s: raw offset %d: %w", img.path, rawOff, ErrOption)
 	}
 	if rawOff >= img.header.RawBytes {
-		return 0, io.EOF
+		return 0, nil, io.EOF
 	}
 	var eof error
 	if left := img.header.RawBytes - rawOff; int64(len(dst)) > left {
 		dst, eof = dst[:left], io.EOF
 	}
 	if len(dst) == 0 {
-		return 0, eof
+		return 0, nil, eof
 	}
 	firstPage, endPage := rawOff/PageBytes, pagesOf(rawOff+int64(len(dst)))
 	refs := make([]PageRef, endPage-firstPage)
 	if err := img.Pages(firstPage, refs); err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	r := rangeReader{cache: c, img: img, refs: refs}
 	if err := r.fetchFrames(ctx); err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	if err := r.copyPages(dst, int(rawOff%PageBytes)); err != nil {
-		return 0, err
+		if r.keep != nil {
+			r.keep()
+		}
+		return 0, nil, err
 	}
-	return len(dst), eof
+	return len(dst), r.keep, eof
 }
 
 // rangeReader serves one request. Pages of a frame are rarely all adjacent
@@ -53,6 +67,7 @@ type rangeReader struct {
 	frames []uint32 // the different frames of refs
 	raw    [][]byte // their bytes, once fetched
 	index  []int    // for each ref in a frame, which of frames it is
+	keep   func()   // see ReadFirst
 }
 
 // fetchFrames decodes what the request needs, on several cores if there is
@@ -62,6 +77,9 @@ func (r *rangeReader) fetchFrames(ctx context.Context) error {
 		return err
 	}
 	r.raw = make([][]byte, len(r.frames))
+	if len(r.frames) == 1 {
+		return r.fetchOne(ctx)
+	}
 	const framesPerWorker = 2 // less does not pay for waking a thread
 	workers := min(runtime.GOMAXPROCS(0), len(r.frames)/framesPerWorker)
 	if workers <= 1 {
@@ -73,6 +91,16 @@ func (r *rangeReader) fetchFrames(ctx context.Context) error {
 		group.Go(func() error { return r.fetchFrom(ctx, &next) })
 	}
 	return group.Wait()
+}
+
+// fetchOne gets the only frame: a page fault, as a rule.
+func (r *rangeReader) fetchOne(ctx context.Context) error {
+	raw, keep, err := r.cache.frameFirst(ctx, r.img, r.frames[0])
+	if keep != nil {
+		r.keep = func() { keep() }
+	}
+	r.raw[0] = raw
+	return err
 }
 
 // fetchFrom gets frames until there are none left; next is shared by all who
@@ -96,10 +124,10 @@ func (r *rangeReader) listFrames() error {
 	r.index = make([]int, len(r.refs))
 	seen := make(map[uint32]int)
 	for i, ref := range r.refs {
-		switch ref.Kind {
-		case PageZero:
+		if ref.Kind == PageZero {
 			continue
-		case PageInParent:
+		}
+		if ref.Kind != PageInFrame {
 			return inFile(r.img.path, findingAt(ErrParent, wholeFile, "page %d of the parent", ref.ParentPage))
 		}
 		at, ok := seen[ref.Frame]

@@ -36,7 +36,10 @@ func TestSectionRefusals(t *testing.T) {
 		{"negative offset", changeSection(SectionWorkingSet, sectionOffField, 1<<63), ErrCorrupt},
 		{"negative length", changeSection(SectionWorkingSet, sectionLenField, 1<<63), ErrCorrupt},
 		{"offset and length overflow", changeSection(SectionWorkingSet, sectionLenField, 1<<63-1), ErrCorrupt},
-		{"not aligned", changeSection(SectionWorkingSet, sectionOffField, mapOff+8), ErrCorrupt},
+		{"not aligned", func(b []byte) {
+			workingSetOff := binary.LittleEndian.Uint64(sectionEntry(b, SectionWorkingSet)[sectionOffField:])
+			changeSection(SectionWorkingSet, sectionOffField, workingSetOff+8)(b)
+		}, ErrCorrupt},
 		{"over another", changeSection(SectionWorkingSet, sectionOffField, mapOff), ErrCorrupt},
 		{"all of another", changeSection(SectionFrameTable, sectionOffField, mapOff), ErrCorrupt},
 		{"directory too long", changeSection(SectionPageDirectory, sectionLenField, 32), ErrCorrupt},

@@ -233,3 +233,27 @@ func TestCopyFileDetectsChange(t *testing.T) {
 	wantClass(t, copyFile(from, filepath.Join(dir, "to"), info), ErrChanged)
 	wantNoError(t, os.Chtimes(from, time.Time{}, fixedTime))
 }
+
+// TestSnapshotKeepsDirectoryModes checks modes that the umask would cut, and
+// one that forbids writing.
+func TestSnapshotKeepsDirectoryModes(t *testing.T) {
+	src := t.TempDir()
+	modes := map[string]fs.FileMode{"open": 0o777, "closed": 0o555, "private": 0o700}
+	for name, mode := range modes {
+		wantNoError(t, os.MkdirAll(filepath.Join(src, name, "nested"), 0o755))
+		writeFile(t, filepath.Join(src, name, "nested", "mem"), textMemory(1))
+		wantNoError(t, os.Chmod(filepath.Join(src, name), mode))
+		t.Cleanup(func() { wantNoError(t, os.Chmod(filepath.Join(src, name), 0o755)) })
+	}
+	dst := filepath.Join(t.TempDir(), "packed")
+	_, err := PackSnapshot(t.Context(), src, dst, MemoryNames{}, PackOptions{})
+	wantNoError(t, err)
+	for name, mode := range modes {
+		path := filepath.Join(dst, name)
+		info, err := os.Stat(path)
+		wantNoError(t, err)
+		wantEqual(t, name+" mode", info.Mode().Perm(), mode)
+		wantNoError(t, os.Chmod(path, 0o755))
+		wantContent(t, filepath.Join(path, "nested", "mem.sabre"), textMemory(1))
+	}
+}

@@ -124,15 +124,31 @@ func (s *stagingDir) publish(mode fs.FileMode) error {
 	if err := s.lock.Sync(); err != nil {
 		return err
 	}
-	err := unix.Renameat2(unix.AT_FDCWD, s.path, unix.AT_FDCWD, s.target, unix.RENAME_NOREPLACE)
-	if errors.Is(err, unix.EEXIST) && s.overwrite {
+	err := renameNew(s.path, s.target)
+	if errors.Is(err, fs.ErrExist) && s.overwrite {
 		return s.exchange()
 	}
-	if errors.Is(err, unix.EEXIST) {
+	if errors.Is(err, fs.ErrExist) {
 		return &FileError{Path: s.target, PackedOff: wholeFile, Err: ErrExists, Detail: "it appeared while this one was written"}
 	}
 	if err != nil {
 		return fmt.Errorf("renaming %s to %s: %w", s.path, s.target, err)
+	}
+	return nil
+}
+
+// renameNew renames a directory if nothing has the new name.
+func renameNew(path, target string) error {
+	err := unix.Renameat2(unix.AT_FDCWD, path, unix.AT_FDCWD, target, unix.RENAME_NOREPLACE)
+	if !errors.Is(err, unix.EINVAL) {
+		return err
+	}
+	// The filesystem has no such flag (NFS, vfat). A plain rename replaces an
+	// empty directory, which loses nothing, and refuses any other.
+	if err := os.Rename(path, target); errors.Is(err, unix.ENOTEMPTY) {
+		return fs.ErrExist
+	} else if err != nil {
+		return err
 	}
 	return nil
 }

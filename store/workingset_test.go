@@ -1,6 +1,7 @@
 package store
 
 import (
+	"path/filepath"
 	"slices"
 	"testing"
 )
@@ -35,5 +36,28 @@ func TestWorkingSetRefusals(t *testing.T) {
 		} else {
 			wantClass(t, err, ErrCorrupt)
 		}
+	}
+}
+
+// TestWorkingSetIsBounded writes more runs than a reader may be made to hold.
+func TestWorkingSetIsBounded(t *testing.T) {
+	for extra := range int64(2) {
+		path := filepath.Join(t.TempDir(), "image.sabre")
+		w, err := newImageWriter(path, false, 0o600, 3*MaxWorkingSetRuns*PageBytes, 0)
+		wantNoError(t, err)
+		w.header.ZeroPages = w.header.PageCount()
+		w.workingSet = make([]PageRun, MaxWorkingSetRuns+extra)
+		for i := range w.workingSet {
+			w.workingSet[i] = PageRun{FirstPage: uint32(i), PageCount: 1}
+		}
+		_, err = w.finish(newContentDigester(w.header.RawBytes).sum())
+		wantNoError(t, err)
+		runs, err := openImage(t, path).WorkingSet()
+		if extra == 0 {
+			wantNoError(t, err)
+			wantEqual(t, "runs", len(runs), MaxWorkingSetRuns)
+			continue
+		}
+		wantClass(t, err, ErrCorrupt)
 	}
 }
