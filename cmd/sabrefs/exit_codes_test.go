@@ -23,17 +23,17 @@ import (
 
 // provocations has, for each exit code, something that a user can do to get it.
 var provocations = map[int]func(t *testing.T){
-	exitOK:          func(t *testing.T) { sabrefs(t, "version") },
+	exitOK:          provokeNothing,
 	exitFailure:     provokeFailure,
-	exitUsage:       func(t *testing.T) { refused(t, exitUsage, []string{"pack"}, "sabrefs pack SRC DST") },
-	exitDamaged:     func(t *testing.T) { provokeByImage(t, exitDamaged, "header flipped") },
-	exitUnsupported: func(t *testing.T) { provokeByImage(t, exitUnsupported, "newer version") },
+	exitUsage:       provokeUsage,
+	exitDamaged:     provokeByImage(exitDamaged, "header flipped"),
+	exitUnsupported: provokeByImage(exitUnsupported, "newer version"),
 	exitExists:      provokeExists,
 	exitBusy:        provokeBusy,
 	exitNoSpace:     provokeNoSpace,
 	exitChanged:     provokeChanged,
-	exitParent:      func(t *testing.T) { provokeByImage(t, exitParent, "with a parent") },
-	exitNotFound:    func(t *testing.T) { refused(t, exitNotFound, []string{"verify", "/nonexistent/x"}, "/nonexistent/x") },
+	exitParent:      provokeByImage(exitParent, "with a parent"),
+	exitNotFound:    provokeNotFound,
 	exitPermission:  provokePermission,
 	exitInterrupted: provokeInterrupted,
 }
@@ -100,24 +100,48 @@ func meanings(t *testing.T, text string, row *regexp.Regexp) map[int]string {
 }
 
 func provokeFailure(t *testing.T) {
+	t.Helper()
 	file := writeFile(t, filepath.Join(realTempDir(t), "file"), nil)
 	refused(t, exitFailure, []string{"verify", file + "/below"}, file+"/below", "not a directory")
 }
 
-func provokeByImage(t *testing.T, code int, name string) {
+func provokeNothing(t *testing.T) {
 	t.Helper()
-	image, _ := packedImage(t)
+	sabrefs(t, "version")
+}
+
+func provokeUsage(t *testing.T) {
+	t.Helper()
+	refused(t, exitUsage, []string{"pack"}, "sabrefs pack SRC DST")
+}
+
+func provokeNotFound(t *testing.T) {
+	t.Helper()
+	refused(t, exitNotFound, []string{"verify", "/nonexistent/x"}, "/nonexistent/x")
+}
+
+func provokeByImage(code int, name string) func(t *testing.T) {
+	return func(t *testing.T) {
+		t.Helper()
+		image, _ := packedImage(t)
+		badImageOf(t, name).spoil(t, image)
+		refused(t, code, []string{"verify", image}, image)
+	}
+}
+
+func badImageOf(t *testing.T, name string) badImage {
+	t.Helper()
 	for _, bad := range badImages() {
 		if bad.name == name {
-			bad.spoil(t, image)
-			refused(t, code, []string{"verify", image}, image)
-			return
+			return bad
 		}
 	}
 	t.Fatalf("there is no bad image %q", name)
+	return badImage{}
 }
 
 func provokeExists(t *testing.T) {
+	t.Helper()
 	image, _ := packedImage(t)
 	source := filepath.Join(filepath.Dir(image), "mem_file")
 	before := readFile(t, image)
@@ -128,6 +152,7 @@ func provokeExists(t *testing.T) {
 
 // provokeBusy holds the lock that a pack under way holds.
 func provokeBusy(t *testing.T) {
+	t.Helper()
 	dir := realTempDir(t)
 	writeSnapshot(t, filepath.Join(dir, "snapshot"))
 	target := filepath.Join(dir, "packed")
@@ -142,6 +167,7 @@ func provokeBusy(t *testing.T) {
 }
 
 func provokeNoSpace(t *testing.T) {
+	t.Helper()
 	requireFUSE(t)
 	disk := realTempDir(t)
 	noError(t, unix.Mount("tmpfs", disk, "tmpfs", 0, "size=64k"))
@@ -164,6 +190,7 @@ func provokeNoSpace(t *testing.T) {
 // provokeChanged gives the input a new time again and again, as a VM that runs
 // would.
 func provokeChanged(t *testing.T) {
+	t.Helper()
 	dir := realTempDir(t)
 	source := writeFile(t, filepath.Join(dir, "mem_file"), textMemory(1024))
 	cmd := command(t, "pack", "--level", "better", "--workers", "1", source, filepath.Join(dir, "image"))
@@ -192,6 +219,7 @@ func touchUntil(stop <-chan struct{}, path string) error {
 // provokePermission runs as a user who may not read the file, or not write to
 // the directory.
 func provokePermission(t *testing.T) {
+	t.Helper()
 	dir := publicTempDir(t)
 	secret := writeFile(t, filepath.Join(dir, "mem_file"), guestMemory(8))
 	image := filepath.Join(dir, "image.sabre")
@@ -205,7 +233,7 @@ func provokePermission(t *testing.T) {
 	} {
 		cmd := command(t, args...)
 		if os.Geteuid() == 0 {
-			asNobody(cmd)
+			asNobody(t, cmd)
 		}
 		finish(t, cmd).check(t, exitPermission, dir, "permission denied")
 	}
@@ -213,6 +241,7 @@ func provokePermission(t *testing.T) {
 
 // provokeInterrupted stops packs that have begun: nothing is left.
 func provokeInterrupted(t *testing.T) {
+	t.Helper()
 	dir := realTempDir(t)
 	source := filepath.Join(makeDir(t, filepath.Join(dir, "snapshot")), "mem_file")
 	writeFile(t, source, textMemory(4096))
@@ -262,7 +291,7 @@ func TestFirstFindingDecides(t *testing.T) {
 		var code int
 		for i, name := range names {
 			image := writeFile(t, filepath.Join(dir, fmt.Sprintf("%d.sabre", i)), readFile(t, good))
-			bad := badImages()[slices.IndexFunc(badImages(), func(b badImage) bool { return b.name == name })]
+			bad := badImageOf(t, name)
 			bad.spoil(t, image)
 			if i == 0 {
 				code = bad.code

@@ -48,7 +48,8 @@ func command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", args...)
 	cmd.Args[0] = "sabrefs"
-	cmd.Env = append(os.Environ(), commandEnv+"=1")
+	// Under the race detector every process would wait a second before it ends.
+	cmd.Env = append(os.Environ(), commandEnv+"=1", "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE"))
 	// A process that has ended while somebody holds its pipes is an error.
 	cmd.WaitDelay = time.Minute
 	return cmd
@@ -57,7 +58,13 @@ func command(t *testing.T, args ...string) *exec.Cmd {
 // nobody is the user that owns nothing.
 const nobody = 65534
 
-func asNobody(cmd *exec.Cmd) {
+// asNobody makes that user run the command.
+func asNobody(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	// with `go test -cover` every process writes what it has covered
+	covered := publicTempDir(t)
+	noError(t, os.Chmod(covered, 0o777))
+	cmd.Env = append(cmd.Environ(), "GOCOVERDIR="+covered)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 }
 

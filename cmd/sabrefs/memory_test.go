@@ -90,12 +90,19 @@ const (
 )
 
 // editHeader changes an image and makes the checksum of its header fit again.
-func editHeader(t *testing.T, image string, edit func(header []byte)) {
+func editHeader(edit func(header []byte)) func(t *testing.T, image string) {
+	return func(t *testing.T, image string) {
+		t.Helper()
+		b := readFile(t, image)
+		edit(b[:headerBytes])
+		binary.LittleEndian.PutUint32(b[crcOff:], crc32.ChecksumIEEE(b[:crcOff]))
+		writeFile(t, image, b)
+	}
+}
+
+func appendByte(t *testing.T, image string) {
 	t.Helper()
-	b := readFile(t, image)
-	edit(b[:headerBytes])
-	binary.LittleEndian.PutUint32(b[crcOff:], crc32.ChecksumIEEE(b[:crcOff]))
-	writeFile(t, image, b)
+	writeFile(t, image, append(readFile(t, image), 0))
 }
 
 // badImage is a way in which an image is not one.
@@ -114,22 +121,14 @@ func badImages() []badImage {
 		{name: "five bytes", code: exitDamaged, words: []string{"at offset 0"}, spoil: cutTo(5)},
 		{name: "half a header", code: exitDamaged, words: []string{"at offset 2000", "truncated"}, spoil: cutTo(2000)},
 		{name: "header only", code: exitDamaged, words: []string{"at offset 4096", "truncated"}, spoil: cutTo(headerBytes)},
-		{name: "longer", code: exitDamaged, words: []string{"at offset", "1 bytes more"}, spoil: func(t *testing.T, image string) {
-			writeFile(t, image, append(readFile(t, image), 0))
-		}},
+		{name: "longer", code: exitDamaged, words: []string{"at offset", "1 bytes more"}, spoil: appendByte},
 		{name: "wrong magic", code: exitDamaged, words: []string{"at offset 0", "not a sabrefs image"}, spoil: flip(3)},
 		{name: "header flipped", code: exitDamaged, words: []string{"at offset 4092", "corrupt"}, spoil: flip(90)},
 		{name: "frame flipped", code: exitDamaged, words: []string{"at offset", "corrupt"}, spoil: flip(headerBytes + 10), inFrames: true},
 		{name: "trailer flipped", code: exitDamaged, words: []string{"at offset", "corrupt"}, spoil: flip(-10)},
-		{name: "newer version", code: exitUnsupported, words: []string{"at offset 8", "version 2"}, spoil: func(t *testing.T, image string) {
-			editHeader(t, image, func(h []byte) { h[versionOff] = 2 })
-		}},
-		{name: "unknown feature", code: exitUnsupported, words: []string{"at offset 32", "0x8000000000"}, spoil: func(t *testing.T, image string) {
-			editHeader(t, image, func(h []byte) { h[incompatOff+4] |= 0x80 })
-		}},
-		{name: "with a parent", code: exitParent, words: []string{"at offset 32", "parent"}, spoil: func(t *testing.T, image string) {
-			editHeader(t, image, func(h []byte) { h[incompatOff] |= byte(store.FeatureParent) })
-		}},
+		{name: "newer version", code: exitUnsupported, words: []string{"at offset 8", "version 2"}, spoil: editHeader(func(h []byte) { h[versionOff] = 2 })},
+		{name: "unknown feature", code: exitUnsupported, words: []string{"at offset 32", "0x8000000000"}, spoil: editHeader(func(h []byte) { h[incompatOff+4] |= 0x80 })},
+		{name: "with a parent", code: exitParent, words: []string{"at offset 32", "parent"}, spoil: editHeader(func(h []byte) { h[incompatOff] |= byte(store.FeatureParent) })},
 	}
 }
 

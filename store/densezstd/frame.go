@@ -64,7 +64,7 @@ func NewEncoder(level Level, maxBytes int) (*Encoder, error) {
 	e := &Encoder{maxBytes: maxBytes}
 	switch level {
 	case LevelDefault:
-		e.parser = newLazyParser(newChainFinder(maxBytes, 4))
+		e.parser = newLazyParser(newChainFinder(maxBytes, 2))
 	case LevelBetter:
 		e.parser = newOptimalParser(maxBytes, newChainFinder(maxBytes, 6),
 			optimalEffort{passes: 1, nice: 32, thrifty: true})

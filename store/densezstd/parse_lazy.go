@@ -20,7 +20,7 @@ const (
 	// taken without looking for another, niceLazy that of any match which is
 	// taken without a look at the next position.
 	niceRepeat = 16
-	niceLazy   = 24
+	niceLazy   = 16
 	// deferScore is by how much the next position's match must be better, as
 	// it costs a literal.
 	deferScore = 4
