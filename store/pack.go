@@ -43,6 +43,9 @@ type PackOptions struct {
 	CreatedAt time.Time
 }
 
+// MaxWorkers bounds PackOptions.Workers, as each takes a few megabytes.
+const MaxWorkers = 1024
+
 // AutoCodec is the codec for pages that no working set covers, for a host
 // without an accelerator: zstd is the densest.
 func AutoCodec() Codec { return CodecZstd }
@@ -82,7 +85,10 @@ func (o *PackOptions) normalise() error {
 	if o.FramePages < 1 || o.FramePages > MaxFramePages || o.FramePages&(o.FramePages-1) != 0 {
 		return fmt.Errorf("%w: frames of %d pages, expected a power of two from 1 to %d", ErrOption, o.FramePages, MaxFramePages)
 	}
-	if o.Workers <= 0 {
+	if o.Workers < 0 || o.Workers > MaxWorkers {
+		return fmt.Errorf("%w: %d workers, expected 1 to %d, or 0 for one a core", ErrOption, o.Workers, MaxWorkers)
+	}
+	if o.Workers == 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
 	if o.Engine == nil {

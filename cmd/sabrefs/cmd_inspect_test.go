@@ -1,0 +1,141 @@
+package main
+
+import (
+	"bytes"
+	"compress/flate"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
+
+	"sabrefs/store"
+)
+
+func TestInspect(t *testing.T) {
+	image, memory := packedImage(t)
+	said := sabrefs(t, "inspect", image)
+	for _, want := range []string{image, "format version", "content digest", "zstd", "page directory", "frame table", "working set"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("inspect does not show %q:\n%s", want, said)
+		}
+	}
+	report := decodeJSON[imageReport](t, sabrefs(t, "inspect", "--json", image))
+	if report.Path != image || report.RawBytes != int64(len(memory)) || report.PackedBytes != int64(len(readFile(t, image))) ||
+		report.Pages != samplePages || report.Version != store.FormatVersion || report.IncompatFlags != 0 {
+		t.Errorf("inspect --json says %+v", report)
+	}
+	var frames, packedBytes int64
+	for _, codec := range report.Codecs {
+		frames += codec.Frames
+		packedBytes += codec.PackedBytes
+	}
+	if frames != report.Frames || packedBytes == 0 || packedBytes > report.PackedBytes {
+		t.Errorf("codecs %+v do not add up to %d frames", report.Codecs, report.Frames)
+	}
+	for _, section := range report.Sections {
+		if section.PackedOff <= 0 || section.PackedOff+section.LenBytes > report.PackedBytes {
+			t.Errorf("section %+v is outside of the image", section)
+		}
+	}
+}
+
+func TestInspectFrames(t *testing.T) {
+	for _, codec := range []string{"zstd", "lz4", "deflate", "raw"} {
+		t.Run(codec, func(t *testing.T) {
+			image, _ := packedImage(t, "--codec", codec, "--frame-size", "16K")
+			report := decodeJSON[framesReport](t, sabrefs(t, "inspect", "--frames", "--json", image))
+			content := readFile(t, image)
+			codecs := map[string]int{}
+			for i, frame := range report.Frames {
+				codecs[frame.Codec]++
+				raw, err := decodeFrame(frame, content[frame.PackedOff:][:frame.PackedLen])
+				if err != nil {
+					t.Errorf("frame %d: %+v: %v", i, frame, err)
+				}
+				if got := fmt.Sprintf("%08x", crc32.ChecksumIEEE(raw)); got != frame.CRC32 || len(raw) != frame.Pages*store.PageBytes {
+					t.Errorf("frame %d: %+v: decoded to %d bytes with CRC-32 %s", i, frame, len(raw), got)
+				}
+			}
+			if codecs[codec] == 0 || codec != "raw" && codecs["raw"] == len(report.Frames) {
+				t.Errorf("no frame of codec %s: %v", codec, codecs)
+			}
+			said := sabrefs(t, "inspect", "--frames", image)
+			if lines := strings.Count(said, "\n"); lines != len(report.Frames)+2 {
+				t.Errorf("inspect --frames has %d lines for %d frames:\n%s", lines, len(report.Frames), said)
+			}
+			last := report.Frames[len(report.Frames)-1]
+			if !strings.Contains(said, fmt.Sprint(last.PackedOff)) || !strings.Contains(said, last.CRC32) {
+				t.Errorf("inspect --frames does not show %+v:\n%s", last, said)
+			}
+		})
+	}
+}
+
+// decodeFrame decodes a frame with nothing of this project.
+func decodeFrame(frame frameRow, packed []byte) ([]byte, error) {
+	room := make([]byte, frame.Pages*store.PageBytes)
+	switch frame.Codec {
+	case "raw":
+		return packed, nil
+	case "deflate":
+		return io.ReadAll(flate.NewReader(bytes.NewReader(packed)))
+	case "lz4":
+		n, err := lz4.UncompressBlock(packed, room)
+		return room[:max(n, 0)], err
+	case "zstd":
+		decoder, err := zstd.NewReader(nil)
+		if err != nil {
+			return nil, err
+		}
+		defer decoder.Close()
+		return decoder.DecodeAll(packed, nil)
+	}
+	return nil, errors.New("unknown codec")
+}
+
+// TestInspectDirectory: all images are shown, also beside one that cannot be
+// read.
+func TestInspectDirectory(t *testing.T) {
+	storeDir, _ := packedStore(t)
+	guest := filepath.Join(storeDir, "guest", "mem_file.sabre")
+	other := writeFile(t, filepath.Join(storeDir, "other.sabre"), readFile(t, guest))
+	type reports struct {
+		Images []imageReport `json:"images"`
+	}
+	type frameReports struct {
+		Images []framesReport `json:"images"`
+	}
+	paths := func(said string) (found []string) {
+		for _, image := range decodeJSON[reports](t, said).Images {
+			found = append(found, image.Path)
+		}
+		return found
+	}
+	if got := paths(sabrefs(t, "inspect", "--json", storeDir)); !slices.Equal(got, []string{guest, other}) {
+		t.Errorf("inspect shows %q", got)
+	}
+	frames := decodeJSON[frameReports](t, sabrefs(t, "inspect", "--frames", "--json", storeDir))
+	if len(frames.Images) != 2 || len(frames.Images[1].Frames) == 0 || frames.Images[1].Path != other {
+		t.Errorf("inspect --frames of a directory says %+v", frames)
+	}
+	for _, args := range [][]string{{"inspect", storeDir}, {"inspect", "--frames", storeDir}} {
+		if said := sabrefs(t, args...); !strings.Contains(said, guest) || !strings.Contains(said, other) {
+			t.Errorf("%v does not show both images:\n%s", args, said)
+		}
+	}
+	cutTo(100)(t, guest)
+	if got := paths(refused(t, exitDamaged, []string{"inspect", "--json", storeDir}, guest)); !slices.Equal(got, []string{other}) {
+		t.Errorf("inspect beside a damaged image shows %q", got)
+	}
+	cutTo(100)(t, other)
+	if said := refused(t, exitDamaged, []string{"inspect", "--json", storeDir}, guest, other); !strings.Contains(said, `"images": []`) {
+		t.Errorf("inspect of nothing but damaged images says %q", said)
+	}
+}
