@@ -23,9 +23,10 @@ type FrameCache struct {
 
 // flight is a decoding under way. raw and err are set before done is closed.
 type flight struct {
-	done chan struct{}
-	raw  []byte
-	err  error
+	done    chan struct{}
+	raw     []byte
+	err     error
+	awaited bool // by others than who decodes; guarded by FrameCache.mu
 }
 
 // NewFrameCache returns a cache of at most maxBytes of decoded frames. Zero
@@ -71,22 +72,45 @@ func (c *FrameCache) Lookup(img *Image, frame uint32) ([]byte, bool) {
 // under way, or by decoding it. The context ends the waiting; a decoding that
 // has begun goes on, for others may wait for it.
 func (c *FrameCache) Frame(ctx context.Context, img *Image, frame uint32) ([]byte, error) {
-	raw, keep, err := c.frameFirst(ctx, img, frame)
-	if keep != nil {
-		raw = keep()
+	raw, fresh, err := c.frameFirst(ctx, img, frame)
+	if fresh != nil {
+		raw = fresh.keep()
 	}
 	return raw, err
 }
 
-// frameFirst is Frame for a caller in a hurry. If it decoded the frame itself,
-// the bytes are in a scratch buffer, and keep is not nil: the caller must call
-// it when it has done with the bytes. keep copies them into memory of their own,
-// which it returns, puts that into the cache, and lets those go on who wait.
-//
-// The detour costs nothing: the scratch buffer has slack, without which decoders
-// are much slower, and is in the processor's cache; and copying costs no more
-// than clearing new memory would.
-func (c *FrameCache) frameFirst(ctx context.Context, img *Image, frame uint32) (raw []byte, keep func() []byte, err error) {
+// freshFrame is a frame that its caller has decoded himself. The bytes are in a
+// scratch buffer, which has slack, without which decoders are much slower, and
+// is in the processor's cache. The caller must end it by keep or drop when it
+// has done with the bytes; others who need the frame wait until then.
+type freshFrame struct {
+	cache   *FrameCache
+	key     uint64
+	flight  *flight
+	scratch *[]byte
+	raw     []byte // in scratch
+}
+
+// keep puts a copy of the frame into the cache and returns it.
+func (d *freshFrame) keep() []byte {
+	own := append([]byte(nil), d.raw...)
+	scratchBufs.Put(d.scratch)
+	d.cache.land(d.key, d.flight, own, nil)
+	return own
+}
+
+// drop forgets the frame, unless somebody waits for it.
+func (d *freshFrame) drop() {
+	if d.cache.leave(d.key, d.flight) {
+		scratchBufs.Put(d.scratch)
+		return
+	}
+	d.keep()
+}
+
+// frameFirst is Frame for a caller in a hurry: if it decoded the frame itself,
+// fresh is not nil.
+func (c *FrameCache) frameFirst(ctx context.Context, img *Image, frame uint32) (raw []byte, fresh *freshFrame, err error) {
 	if raw, ok := c.Lookup(img, frame); ok {
 		return raw, nil, nil
 	}
@@ -103,12 +127,7 @@ func (c *FrameCache) frameFirst(ctx context.Context, img *Image, frame uint32) (
 		c.land(key, f, nil, err)
 		return nil, nil, err
 	}
-	return raw, func() []byte {
-		own := append([]byte(nil), raw...)
-		scratchBufs.Put(scratch)
-		c.land(key, f, own, nil)
-		return own
-	}, nil
+	return raw, &freshFrame{cache: c, key: key, flight: f, scratch: scratch, raw: raw}, nil
 }
 
 // join returns the flight of a frame and whether the caller is to decode it.
@@ -116,11 +135,23 @@ func (c *FrameCache) join(key uint64) (f *flight, leads bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if f, ok := c.flights[key]; ok {
+		f.awaited = true
 		return f, false
 	}
 	f = &flight{done: make(chan struct{})}
 	c.flights[key] = f
 	return f, true
+}
+
+// leave ends a flight for which nobody waits, and reports whether it did.
+func (c *FrameCache) leave(key uint64, f *flight) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f.awaited {
+		return false
+	}
+	delete(c.flights, key)
+	return true
 }
 
 func (f *flight) wait(ctx context.Context) ([]byte, error) {

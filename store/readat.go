@@ -43,123 +43,148 @@ func (c *FrameCache) ReadFirst(ctx context.Context, img *Image, dst []byte, rawO
 	if err := img.Pages(firstPage, refs); err != nil {
 		return 0, nil, err
 	}
-	r := rangeReader{cache: c, img: img, refs: refs}
-	if err := r.fetchFrames(ctx); err != nil {
-		return 0, nil, err
-	}
-	if err := r.copyPages(dst, int(rawOff%PageBytes)); err != nil {
-		if r.keep != nil {
-			r.keep()
-		}
+	r := rangeReader{cache: c, img: img, dst: dst, skipBytes: int(rawOff % PageBytes)}
+	if err := r.read(ctx, refs); err != nil {
 		return 0, nil, err
 	}
 	return len(dst), r.keep, eof
 }
 
 // rangeReader serves one request. Pages of a frame are rarely all adjacent
-// (zero and duplicate pages lie between them), so it gets every frame once and
-// keeps it in hand: the cache may drop it at any time.
+// (zero and duplicate pages lie between them), so it gets every frame once.
 type rangeReader struct {
-	cache *FrameCache
-	img   *Image
-	refs  []PageRef
+	cache     *FrameCache
+	img       *Image
+	dst       []byte
+	skipBytes int // where dst begins in the first page
 
-	frames []uint32 // the different frames of refs
-	raw    [][]byte // their bytes, once fetched
-	index  []int    // for each ref in a frame, which of frames it is
-	keep   func()   // see ReadFirst
+	frames []frameUse
+	keep   func() // see ReadFirst
 }
 
-// fetchFrames decodes what the request needs, on several cores if there is
-// enough of it: the kernel waits for the whole request.
-func (r *rangeReader) fetchFrames(ctx context.Context) error {
-	if err := r.listFrames(); err != nil {
+// frameUse is what a request needs of one frame.
+type frameUse struct {
+	frame uint32
+	pages []pageUse
+}
+
+// pageUse is a page of the request and its slot in the frame.
+type pageUse struct {
+	index int // in the request
+	slot  uint8
+}
+
+// read fills dst: zeros first, then frame by frame, on several cores if there
+// are enough of them, for the kernel waits for the whole request.
+func (r *rangeReader) read(ctx context.Context, refs []PageRef) error {
+	if err := r.sortPages(refs); err != nil {
 		return err
 	}
-	r.raw = make([][]byte, len(r.frames))
 	if len(r.frames) == 1 {
-		return r.fetchOne(ctx)
+		return r.readOne(ctx)
 	}
 	const framesPerWorker = 2 // less does not pay for waking a thread
 	workers := min(runtime.GOMAXPROCS(0), len(r.frames)/framesPerWorker)
+	var next atomic.Int64
 	if workers <= 1 {
-		return r.fetchFrom(ctx, new(atomic.Int64))
+		return r.readFrom(ctx, &next)
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	var next atomic.Int64
 	for range workers {
-		group.Go(func() error { return r.fetchFrom(ctx, &next) })
+		group.Go(func() error { return r.readFrom(ctx, &next) })
 	}
 	return group.Wait()
 }
 
-// fetchOne gets the only frame: a page fault, as a rule.
-func (r *rangeReader) fetchOne(ctx context.Context) error {
-	raw, keep, err := r.cache.frameFirst(ctx, r.img, r.frames[0])
-	if keep != nil {
-		r.keep = func() { keep() }
+// sortPages clears the pages of zeros and lists the others by frame.
+func (r *rangeReader) sortPages(refs []PageRef) error {
+	at := make(map[uint32]int)
+	for i, ref := range refs {
+		switch ref.Kind {
+		case PageZero:
+			clear(r.page(i))
+		case PageInFrame:
+			use, ok := at[ref.Frame]
+			if !ok {
+				use = len(r.frames)
+				at[ref.Frame] = use
+				r.frames = append(r.frames, frameUse{frame: ref.Frame})
+			}
+			r.frames[use].pages = append(r.frames[use].pages, pageUse{i, ref.Slot})
+		case PageInParent:
+			return inFile(r.img.path, findingAt(ErrParent, wholeFile, "page %d of the parent", ref.ParentPage))
+		}
 	}
-	r.raw[0] = raw
-	return err
+	return nil
 }
 
-// fetchFrom gets frames until there are none left; next is shared by all who
-// do.
-func (r *rangeReader) fetchFrom(ctx context.Context, next *atomic.Int64) error {
+// page is the part of dst that a page of the request fills.
+func (r *rangeReader) page(index int) []byte {
+	if index == 0 {
+		return r.dst[:min(PageBytes-r.skipBytes, len(r.dst))]
+	}
+	dstOff := index*PageBytes - r.skipBytes
+	return r.dst[dstOff:min(dstOff+PageBytes, len(r.dst))]
+}
+
+// readOne reads from the only frame, a page fault as a rule, and leaves it to
+// the caller when to put it into the cache.
+func (r *rangeReader) readOne(ctx context.Context) error {
+	raw, fresh, err := r.cache.frameFirst(ctx, r.img, r.frames[0].frame)
+	if err != nil {
+		return err
+	}
+	err = r.copyFrame(&r.frames[0], raw)
+	if fresh == nil {
+		return err
+	}
+	if err != nil {
+		fresh.drop()
+		return err
+	}
+	r.keep = func() { fresh.keep() }
+	return nil
+}
+
+// readFrom reads from frames until there are none left; next is shared by all
+// who do. A frame of which all is used is not kept: its pages are in the
+// kernel's cache then, and a copy would only take the place of another.
+func (r *rangeReader) readFrom(ctx context.Context, next *atomic.Int64) error {
 	for {
 		i := int(next.Add(1) - 1)
 		if i >= len(r.frames) {
 			return nil
 		}
-		raw, err := r.cache.Frame(ctx, r.img, r.frames[i])
+		use := &r.frames[i]
+		raw, fresh, err := r.cache.frameFirst(ctx, r.img, use.frame)
 		if err != nil {
 			return err
 		}
-		r.raw[i] = raw
-	}
-}
-
-// listFrames finds the different frames of the request.
-func (r *rangeReader) listFrames() error {
-	r.index = make([]int, len(r.refs))
-	seen := make(map[uint32]int)
-	for i, ref := range r.refs {
-		if ref.Kind == PageZero {
-			continue
+		err = r.copyFrame(use, raw)
+		switch {
+		case fresh == nil:
+		case err != nil, len(use.pages)*PageBytes >= len(raw):
+			fresh.drop()
+		default:
+			fresh.keep()
 		}
-		if ref.Kind != PageInFrame {
-			return inFile(r.img.path, findingAt(ErrParent, wholeFile, "page %d of the parent", ref.ParentPage))
-		}
-		at, ok := seen[ref.Frame]
-		if !ok {
-			at = len(r.frames)
-			seen[ref.Frame] = at
-			r.frames = append(r.frames, ref.Frame)
-		}
-		r.index[i] = at
-	}
-	return nil
-}
-
-// copyPages fills dst; skipBytes is where dst begins in the first page.
-func (r *rangeReader) copyPages(dst []byte, skipBytes int) error {
-	for i, ref := range r.refs {
-		n := min(PageBytes-skipBytes, len(dst))
-		if ref.Kind == PageZero {
-			clear(dst[:n])
-		} else if err := r.copyPage(dst[:n], skipBytes, ref, r.raw[r.index[i]]); err != nil {
+		if err != nil {
 			return err
 		}
-		dst, skipBytes = dst[n:], 0
 	}
-	return nil
 }
 
-func (r *rangeReader) copyPage(dst []byte, skipBytes int, ref PageRef, raw []byte) error {
-	slotOff := int(ref.Slot) * PageBytes
-	if slotOff >= len(raw) {
-		return inFile(r.img.path, corruptAt(wholeFile, "slot %d of frame %d, which has %d pages", ref.Slot, ref.Frame, len(raw)/PageBytes))
+// copyFrame copies the pages that the request needs of a frame.
+func (r *rangeReader) copyFrame(use *frameUse, raw []byte) error {
+	for _, p := range use.pages {
+		slotOff := int(p.slot) * PageBytes
+		if slotOff >= len(raw) {
+			return inFile(r.img.path, corruptAt(wholeFile, "slot %d of frame %d, which has %d pages", p.slot, use.frame, len(raw)/PageBytes))
+		}
+		if p.index == 0 {
+			slotOff += r.skipBytes
+		}
+		copy(r.page(p.index), raw[slotOff:])
 	}
-	copy(dst, raw[slotOff+skipBytes:])
 	return nil
 }
