@@ -147,7 +147,7 @@ func mountHint(err error) error {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO):
 		return fmt.Errorf("%w (is the fuse module loaded, is there a /dev/fuse?)", err)
 	case os.Geteuid() != 0:
-		return fmt.Errorf("%w (standard error has what fusermount3 says)", err)
+		return fmt.Errorf("%w (by fusermount3)", err)
 	default:
 		return err
 	}

@@ -66,9 +66,6 @@ page fault decodes: larger frames are denser, smaller ones answer sooner.`,
 	return cmd
 }
 
-// maxWorkers bounds the memory of a pack: each worker takes a few MiB.
-const maxWorkers = 1024
-
 // options turns flags into options of the store.
 func (flags packFlags) options() (store.PackOptions, error) {
 	opt := store.PackOptions{Workers: flags.workers, Overwrite: flags.force}
@@ -84,9 +81,6 @@ func (flags packFlags) options() (store.PackOptions, error) {
 	}
 	if !validFrameSize(int64(flags.frameSize)) {
 		return opt, usageError{fmt.Errorf("--frame-size %s: expected a power of two from 4K to 256K", &flags.frameSize)}
-	}
-	if flags.workers < 0 || flags.workers > maxWorkers {
-		return opt, usageError{fmt.Errorf("--workers %d: expected 1 to %d, or 0 for all cores", flags.workers, maxWorkers)}
 	}
 	opt.FramePages = int(flags.frameSize) / store.PageBytes
 	return opt, nil
