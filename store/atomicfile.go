@@ -23,7 +23,7 @@ type atomicFile struct {
 
 // createAtomic begins a file that commit will publish as target.
 func createAtomic(target string, overwrite bool, mode fs.FileMode) (*atomicFile, error) {
-	if err := checkTarget(target, overwrite); err != nil {
+	if err := checkTarget(target, overwrite, fs.FileMode.IsRegular); err != nil {
 		return nil, err
 	}
 	if err := removeStale(filepath.Dir(target)); err != nil {
@@ -40,7 +40,9 @@ func createAtomic(target string, overwrite bool, mode fs.FileMode) (*atomicFile,
 	return a, nil
 }
 
-func checkTarget(target string, overwrite bool) error {
+// checkTarget refuses a target that exists, unless it may be replaced and is of
+// the right kind.
+func checkTarget(target string, overwrite bool, rightKind func(fs.FileMode) bool) error {
 	info, err := os.Lstat(target)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -49,8 +51,8 @@ func checkTarget(target string, overwrite bool) error {
 		return err
 	case !overwrite:
 		return &FileError{Path: target, PackedOff: wholeFile, Err: ErrExists, Detail: "remove it or ask for replacement"}
-	case !info.Mode().IsRegular():
-		return &FileError{Path: target, PackedOff: wholeFile, Err: ErrExists, Detail: "it is not a regular file"}
+	case !rightKind(info.Mode()):
+		return &FileError{Path: target, PackedOff: wholeFile, Err: ErrExists, Detail: "it is of another kind than what would replace it"}
 	}
 	return nil
 }

@@ -19,7 +19,7 @@ var temporaries = map[string]func(t *testing.T, target string, overwrite bool) *
 	// as on a filesystem without O_TMPFILE
 	"named": func(t *testing.T, target string, overwrite bool) *atomicFile {
 		t.Helper()
-		wantNoError(t, checkTarget(target, overwrite))
+		wantNoError(t, checkTarget(target, overwrite, fs.FileMode.IsRegular))
 		f, err := os.CreateTemp(filepath.Dir(target), tempPrefix+"*")
 		wantNoError(t, err)
 		wantNoError(t, f.Chmod(0o640))

@@ -35,7 +35,7 @@ type stagingDir struct {
 // with ErrBusy if another process is at it.
 func createStaging(target string, overwrite bool) (*stagingDir, error) {
 	target = filepath.Clean(target)
-	if err := checkTargetDir(target, overwrite); err != nil {
+	if err := checkTarget(target, overwrite, fs.FileMode.IsDir); err != nil {
 		return nil, err
 	}
 	path := filepath.Join(filepath.Dir(target), "."+filepath.Base(target)+stagingSuffix)
@@ -52,21 +52,6 @@ func createStaging(target string, overwrite bool) (*stagingDir, error) {
 		return nil, errors.Join(err, lock.Close())
 	}
 	return s, nil
-}
-
-func checkTargetDir(target string, overwrite bool) error {
-	info, err := os.Lstat(target)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return err
-	case !overwrite:
-		return &FileError{Path: target, PackedOff: wholeFile, Err: ErrExists, Detail: "remove it or ask for replacement"}
-	case !info.IsDir():
-		return &FileError{Path: target, PackedOff: wholeFile, Err: ErrExists, Detail: "it is not a directory"}
-	}
-	return nil
 }
 
 // lockDir locks a staging directory and makes sure that it still has its name:

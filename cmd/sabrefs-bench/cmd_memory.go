@@ -30,20 +30,14 @@ func newMemoryCommand() *cobra.Command {
 times over, and the peak anonymous memory of the daemon, for several cache sizes,
 while every page is touched in random order.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			dir, err := os.MkdirTemp(workDir, "sabrefs-bench-")
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-			rows, err := measureMemory(cmd.Context(), sabrefs, input, dir)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return printRows(cmd.OutOrStdout(), rows)
-			}
-			return printMemory(cmd.OutOrStdout(), rows)
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return inWorkDir(workDir, func(dir string) error {
+				rows, err := measureMemory(cmd.Context(), sabrefs, input, dir)
+				if err != nil {
+					return err
+				}
+				return printResult(cmd.OutOrStdout(), rows, asJSON, printMemory)
+			})
 		},
 	}
 	f := cmd.Flags()

@@ -26,20 +26,14 @@ func newOpenCommand() *cobra.Command {
 time opening the images, in turn and with cold caches. The time includes reading
 one page.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			dir, err := os.MkdirTemp(workDir, "sabrefs-bench-")
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-			rows, err := measureOpen(cmd.Context(), sabrefs, dir, runs)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return printRows(cmd.OutOrStdout(), rows)
-			}
-			return printOpen(cmd.OutOrStdout(), rows)
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return inWorkDir(workDir, func(dir string) error {
+				rows, err := measureOpen(cmd.Context(), sabrefs, dir, runs)
+				if err != nil {
+					return err
+				}
+				return printResult(cmd.OutOrStdout(), rows, asJSON, printOpen)
+			})
 		},
 	}
 	f := cmd.Flags()

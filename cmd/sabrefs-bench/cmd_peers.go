@@ -88,18 +88,29 @@ type comparison struct {
 	rawSize int64
 }
 
-func runPeers(ctx context.Context, out, log io.Writer, flags peersFlags) (err error) {
+func runPeers(ctx context.Context, out, log io.Writer, flags peersFlags) error {
 	c, err := newComparison(flags, log)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(c.dir)) }()
+	err = inWorkDir(flags.workDir, func(dir string) error {
+		c.dir = dir
+		return c.run(ctx)
+	})
+	if err != nil {
+		return err
+	}
+	return printResult(out, c.rows, flags.json, printPeers)
+}
+
+// run packs once and then measures every side in turn, as often as asked.
+func (c *comparison) run(ctx context.Context) error {
 	if err := c.packAll(ctx); err != nil {
 		return err
 	}
-	for round := range flags.runs {
+	for round := range c.flags.runs {
 		for i := range c.peers {
-			fmt.Fprintf(log, "round %d of %d: %s\n", round+1, flags.runs, c.peers[i].name)
+			fmt.Fprintf(c.log, "round %d of %d: %s\n", round+1, c.flags.runs, c.peers[i].name)
 			if err := c.measure(ctx, i); err != nil {
 				return fmt.Errorf("%s: %w", c.peers[i].name, err)
 			}
@@ -108,10 +119,7 @@ func runPeers(ctx context.Context, out, log io.Writer, flags peersFlags) (err er
 	for i := range c.rows {
 		c.rows[i].finish()
 	}
-	if flags.json {
-		return printRows(out, c.rows)
-	}
-	return printPeers(out, c.rows)
+	return nil
 }
 
 func newComparison(flags peersFlags, log io.Writer) (*comparison, error) {
@@ -133,8 +141,7 @@ func newComparison(flags peersFlags, log io.Writer) (*comparison, error) {
 	}
 	c := &comparison{flags: flags, log: log, peers: peers(sabrefs), advice: advice, pages: encodePageNumbers(pages)}
 	c.rows = make([]peerRow, len(c.peers))
-	c.dir, err = os.MkdirTemp(flags.workDir, "sabrefs-bench-")
-	return c, err
+	return c, nil
 }
 
 func (c *comparison) source() string      { return filepath.Join(c.dir, "src") }

@@ -11,3 +11,11 @@ func printRows(out io.Writer, rows any) error {
 	enc.SetIndent("", "  ")
 	return enc.Encode(map[string]any{"rows": rows})
 }
+
+// printResult writes rows as JSON, or as the table that printTable makes.
+func printResult[Row any](out io.Writer, rows []Row, asJSON bool, printTable func(io.Writer, []Row) error) error {
+	if asJSON {
+		return printRows(out, rows)
+	}
+	return printTable(out, rows)
+}

@@ -107,11 +107,11 @@ type frameRow struct {
 	PackedLen int    `json:"packed_len"`
 	Codec     string `json:"codec"`
 	Pages     int    `json:"pages"`
-	CRC32     string `json:"crc32"` // eight hexadecimal digits
+	CRC32     uint32 `json:"crc32"`
 }
 
 func newFrameRow(f store.FrameEntry) frameRow {
-	return frameRow{f.PackedOff, f.PackedLen, f.Codec.String(), f.Pages, fmt.Sprintf("%08x", f.CRC32)}
+	return frameRow{f.PackedOff, f.PackedLen, f.Codec.String(), f.Pages, f.CRC32}
 }
 
 func forEachFrame(img *store.Image, visit func(store.FrameEntry)) error {
@@ -145,7 +145,7 @@ func (r framesReport) print(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "FRAME\tPACKED OFFSET\tBYTES\tCODEC\tPAGES\tCRC-32\t")
 	for i, f := range r.Frames {
-		fmt.Fprintf(w, "%d\t%d\t%d\t%s\t%d\t%s\t\n", i, f.PackedOff, f.PackedLen, f.Codec, f.Pages, f.CRC32)
+		fmt.Fprintf(w, "%d\t%d\t%d\t%s\t%d\t%08x\t\n", i, f.PackedOff, f.PackedLen, f.Codec, f.Pages, f.CRC32)
 	}
 	return w.Flush()
 }

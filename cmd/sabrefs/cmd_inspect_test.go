@@ -59,8 +59,8 @@ func TestInspectFrames(t *testing.T) {
 				if err != nil {
 					t.Errorf("frame %d: %+v: %v", i, frame, err)
 				}
-				if got := fmt.Sprintf("%08x", crc32.ChecksumIEEE(raw)); got != frame.CRC32 || len(raw) != frame.Pages*store.PageBytes {
-					t.Errorf("frame %d: %+v: decoded to %d bytes with CRC-32 %s", i, frame, len(raw), got)
+				if got := crc32.ChecksumIEEE(raw); got != frame.CRC32 || len(raw) != frame.Pages*store.PageBytes {
+					t.Errorf("frame %d: %+v: decoded to %d bytes with CRC-32 %08x", i, frame, len(raw), got)
 				}
 			}
 			if codecs[codec] == 0 || codec != "raw" && codecs["raw"] == len(report.Frames) {
@@ -71,7 +71,7 @@ func TestInspectFrames(t *testing.T) {
 				t.Errorf("inspect --frames has %d lines for %d frames:\n%s", lines, len(report.Frames), said)
 			}
 			last := report.Frames[len(report.Frames)-1]
-			if !strings.Contains(said, fmt.Sprint(last.PackedOff)) || !strings.Contains(said, last.CRC32) {
+			if !strings.Contains(said, fmt.Sprint(last.PackedOff)) || !strings.Contains(said, fmt.Sprintf("%08x", last.CRC32)) {
 				t.Errorf("inspect --frames does not show %+v:\n%s", last, said)
 			}
 		})
