@@ -111,13 +111,13 @@ func (d *freshFrame) drop() {
 // frameFirst is Frame for a caller in a hurry: if it decoded the frame itself,
 // fresh is not nil.
 func (c *FrameCache) frameFirst(ctx context.Context, img *Image, frame uint32) (raw []byte, fresh *freshFrame, err error) {
-	if raw, ok := c.Lookup(img, frame); ok {
-		return raw, nil, nil
+	if cached, ok := c.Lookup(img, frame); ok {
+		return cached, nil, nil
 	}
 	key := cacheKey(img, frame)
 	f, leads := c.join(key)
 	if !leads {
-		raw, err := f.wait(ctx)
+		raw, err = f.wait(ctx)
 		return raw, nil, err
 	}
 	scratch, _ := scratchBufs.Get().(*[]byte)
@@ -134,9 +134,9 @@ func (c *FrameCache) frameFirst(ctx context.Context, img *Image, frame uint32) (
 func (c *FrameCache) join(key uint64) (f *flight, leads bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if f, ok := c.flights[key]; ok {
-		f.awaited = true
-		return f, false
+	if under, ok := c.flights[key]; ok {
+		under.awaited = true
+		return under, false
 	}
 	f = &flight{done: make(chan struct{})}
 	c.flights[key] = f
