@@ -1,19 +1,17 @@
 package fs
 
-import "strings"
+import (
+	"strings"
 
-const (
-	// imageSuffix is what a packed image has after the name of its memory file.
-	imageSuffix = ".sabre"
-	// stagingSuffix ends the names that the packer uses until it renames; they
-	// begin with a dot.
-	stagingSuffix = ".sabrefs-staging"
+	"sabrefs/store"
 )
 
-// isHidden reports whether a name of the store is not part of the tree.
-func isHidden(name string) bool {
-	return strings.HasPrefix(name, ".") && strings.HasSuffix(name, stagingSuffix)
-}
+// imageSuffix is what a packed image has after the name of its memory file.
+const imageSuffix = store.ImageSuffix
+
+// isHidden reports whether a name of the store is not part of the tree: what
+// the packer uses until it renames.
+func isHidden(name string) bool { return store.IsStaging(name) }
 
 // memoryName returns the name of the memory file that a file called name would
 // be the image of.
