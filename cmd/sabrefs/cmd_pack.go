@@ -57,7 +57,7 @@ page fault decodes: larger frames are denser, smaller ones answer sooner.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&flags.codec, "codec", "auto", "auto, deflate, zstd, lz4 or raw")
-	f.StringVar(&flags.level, "level", "default", "fast, default, better or best")
+	f.StringVar(&flags.level, "level", "default", "fast, default, better or best (deflate has one level)")
 	f.Var(&flags.frameSize, "frame-size", "raw size of a frame, 4K to 256K, a power of two (default: by codec and level)")
 	f.IntVar(&flags.workers, "workers", 0, "number of cores to use (default: all)")
 	f.StringArrayVar(&flags.memory, "memory", nil, "pattern of names of memory files, beside the usual ones (repeatable)")
