@@ -16,13 +16,6 @@ type mountInfo struct {
 	fsType string
 }
 
-// IsMounted reports whether a store is mounted at path, an absolute path without
-// symbolic links. It does not touch the mount, which may be hung.
-func IsMounted(path string) (bool, error) {
-	m, mounted, err := findMount(path)
-	return mounted && m.fsType == "fuse."+fsName, err
-}
-
 // findMount returns the mount at exactly this path, the topmost if there are
 // several. It asks the kernel's table and never the path: that could be a
 // mount whose server is gone, or ourselves.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -31,48 +30,17 @@ from the tree at once and ends when the last VM lets go of it.`,
 }
 
 func runUmount(mountPoint string, lazy bool) error {
-	path, err := findMountPoint(mountPoint)
-	if err != nil {
+	path, mounted, err := fs.LocateMount(mountPoint)
+	if err != nil && !errors.Is(err, unix.ELOOP) {
 		return err
+	}
+	if !mounted {
+		return usageError{fmt.Errorf("%s: no store is mounted there", mountPoint)}
 	}
 	if os.Geteuid() == 0 {
 		return umountDirectly(path, lazy)
 	}
 	return umountByHelper(path, lazy)
-}
-
-const maxLinks = 40 // as the kernel
-
-// findMountPoint returns the path of a mounted store as the table of mounts has
-// it, that is, without symbolic links. It never asks the mount itself, whose
-// daemon may be gone: what is mounted is not looked into.
-func findMountPoint(mountPoint string) (string, error) {
-	path, err := filepath.Abs(mountPoint)
-	if err != nil {
-		return "", err
-	}
-	for range maxLinks {
-		if mounted, err := fs.IsMounted(path); mounted || err != nil {
-			return path, err
-		}
-		parent, err := filepath.EvalSymlinks(filepath.Dir(path))
-		if err != nil {
-			return "", err
-		}
-		path = filepath.Join(parent, filepath.Base(path))
-		if mounted, err := fs.IsMounted(path); mounted || err != nil {
-			return path, err
-		}
-		target, err := os.Readlink(path)
-		if err != nil { // it is no link, and perhaps not even there
-			break
-		}
-		if !filepath.IsAbs(target) {
-			target = filepath.Join(parent, target)
-		}
-		path = filepath.Clean(target)
-	}
-	return "", usageError{fmt.Errorf("%s: no store is mounted there", mountPoint)}
 }
 
 func umountDirectly(path string, lazy bool) error {

@@ -39,7 +39,7 @@ func mountPoint(t *testing.T) string {
 
 func isMounted(t *testing.T, point string) bool {
 	t.Helper()
-	mounted, err := sabrefsfs.IsMounted(point)
+	_, mounted, err := sabrefsfs.LocateMount(point)
 	noError(t, err)
 	return mounted
 }
