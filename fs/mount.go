@@ -196,11 +196,18 @@ func (s *Server) Unmount() error {
 		return nil
 	default:
 	}
-	if err := s.fuse.Unmount(); err != nil {
+	if err := s.fuse.Unmount(); err != nil && !s.detached() {
 		return fmt.Errorf("unmounting %s: %w", s.config.MountPoint, err)
 	}
 	<-s.done
 	return nil
+}
+
+// detached reports whether somebody else took the mount away. The kernel closes
+// the connection a moment later, or with umount -l when the last user is gone.
+func (s *Server) detached() bool {
+	_, found, err := findMount(s.config.MountPoint)
+	return err == nil && !found
 }
 
 // MountPoint is where the store is mounted, as an absolute path.

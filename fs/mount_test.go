@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -113,6 +114,24 @@ func TestUnmountedFromOutside(t *testing.T) {
 	m.stop()
 	if names := listNames(t, m.point); len(names) != 0 {
 		t.Errorf("left behind: %v", names)
+	}
+}
+
+// A mount that somebody detached while it is in use goes on for its users; an
+// Unmount then waits for the last of them.
+func TestUnmountAfterDetach(t *testing.T) {
+	dir, raw := sampleStore(t)
+	m := mountStore(t, dir)
+	guest, err := os.Open(m.file("snap/mem_file"))
+	mustNot(t, err)
+	mustNot(t, unix.Unmount(m.point, unix.MNT_DETACH))
+	fmt.Fprintln(m.commands, "unmount")
+	got, err := io.ReadAll(guest)
+	mustNot(t, err)
+	wantEqual(t, "file", got, raw)
+	mustNot(t, guest.Close())
+	if answer := m.answer(); answer != "<nil>" {
+		t.Errorf("unmount: %s", answer)
 	}
 }
 
