@@ -1,168 +1,142 @@
 package iaa
 
 import (
-	"bytes"
 	"context"
-	"errors"
-	"fmt"
 	"hash/crc32"
-	"io"
 	"sync"
+	"sync/atomic"
 
-	"github.com/klauspost/compress/flate"
+	"sabrefs/iaa/deflate"
+	"sabrefs/iaa/inflate"
 )
 
 // Software returns the engine that runs on the CPU.
 func Software() Engine { return &software{} }
 
-// software decodes and encodes with klauspost/compress. Coders are pooled:
-// their tables are tens of kilobytes and costly to allocate for each frame.
+// software decodes and encodes in the goroutines of its callers. Coders are
+// pooled: their tables are tens of kilobytes.
 type software struct {
-	inflaters sync.Pool // of *inflater
-	deflaters sync.Pool // of *deflater
+	decompressed, compressed atomic.Uint64
+
+	decoders sync.Pool // of *decoder
+	encoders sync.Pool // of *encoder
 }
 
-type inflater struct {
-	in  bytes.Reader
-	out io.ReadCloser // also a flate.Resetter
-}
-
-type deflater struct {
-	out boundedBuffer
-	w   *flate.Writer
-}
+// shareJobs is how many jobs are taken at once: enough for a decoder that works
+// on two at a time, few enough for a context to end soon.
+const shareJobs = 16
 
 func (s *software) Name() string { return "software" }
 
+func (s *software) Stats() Stats {
+	return Stats{Decompressed: s.decompressed.Load(), Compressed: s.compressed.Load()}
+}
+
+func (s *software) Close() error { return nil }
+
+// Decompress runs the jobs in the caller's goroutine: callers bring their own
+// parallelism, one goroutine a core. Two jobs are decoded side by side.
 func (s *software) Decompress(ctx context.Context, jobs []Job) error {
-	return runJobs(ctx, jobs, s.inflate)
+	return s.runAll(ctx, OpDecompress, jobs)
 }
 
+// Compress runs one job after the other in the caller's goroutine.
 func (s *software) Compress(ctx context.Context, jobs []Job) error {
-	return runJobs(ctx, jobs, s.deflate)
+	return s.runAll(ctx, OpCompress, jobs)
 }
 
-// runJobs runs one job after the other: callers bring their own parallelism,
-// one goroutine a core. Jobs after the end of the context carry its error.
-func runJobs(ctx context.Context, jobs []Job, run func(*Job)) error {
-	for i := range jobs {
-		if err := ctx.Err(); err != nil {
-			failRest(jobs[i:], err)
-			return fmt.Errorf("batch of %d jobs: %w", len(jobs), err)
+func (s *software) runAll(ctx context.Context, op Op, jobs []Job) error {
+	for rest := jobs; len(rest) > 0; {
+		share := rest[:min(len(rest), shareJobs)]
+		rest = rest[len(share):]
+		s.runJobs(ctx, op, share)
+	}
+	return batchError(ctx, jobs)
+}
+
+// runJobs runs jobs, or gives each of them the context's error after its end.
+func (s *software) runJobs(ctx context.Context, op Op, jobs []Job) {
+	if err := ctx.Err(); err != nil {
+		for i := range jobs {
+			jobs[i].N, jobs[i].CRC32, jobs[i].Err = 0, 0, err
 		}
-		run(&jobs[i])
-	}
-	return nil
-}
-
-func failRest(jobs []Job, err error) {
-	for i := range jobs {
-		jobs[i].N, jobs[i].Err = 0, err
-	}
-}
-
-func (s *software) inflate(job *Job) {
-	inf, ok := s.inflaters.Get().(*inflater)
-	if !ok {
-		inf = &inflater{out: flate.NewReader(bytes.NewReader(nil))}
-	}
-	defer s.inflaters.Put(inf)
-	job.N, job.Err = inf.decode(job.Src, job.Dst)
-	if job.Err == nil {
-		job.CRC32 = crc32.ChecksumIEEE(job.Dst)
-	}
-	inf.in.Reset(nil)
-}
-
-// decode fills dst from the stream in src and proves that the stream ends there.
-func (inf *inflater) decode(src, dst []byte) (int, error) {
-	inf.in.Reset(src)
-	resetter, ok := inf.out.(flate.Resetter)
-	if !ok {
-		return 0, fmt.Errorf("inflater cannot be reset: %w", errors.ErrUnsupported)
-	}
-	if err := resetter.Reset(&inf.in, nil); err != nil {
-		return 0, fmt.Errorf("resetting the inflater: %w", err)
-	}
-	n, err := inf.fill(dst)
-	switch {
-	case errors.Is(err, io.EOF) && n < len(dst):
-		return n, fmt.Errorf("%w: %d bytes, expected %d", ErrLength, n, len(dst))
-	case err == nil:
-		return n, fmt.Errorf("%w: more than %d bytes", ErrLength, len(dst))
-	case !errors.Is(err, io.EOF):
-		return n, fmt.Errorf("%w: %w", ErrStream, err)
-	case inf.in.Len() > 0:
-		return n, fmt.Errorf("%w: %d bytes behind its end", ErrStream, inf.in.Len())
-	}
-	return n, nil
-}
-
-// fill reads into dst until the stream ends (io.EOF), fails, or turns out to be
-// longer than dst (nil).
-func (inf *inflater) fill(dst []byte) (n int, err error) {
-	for n < len(dst) && err == nil {
-		var read int
-		read, err = inf.out.Read(dst[n:])
-		n += read
-	}
-	var beyond [1]byte
-	for read := 0; read == 0 && err == nil; {
-		read, err = inf.out.Read(beyond[:])
-		if read > 0 {
-			return n, nil
-		}
-	}
-	return n, err
-}
-
-func (s *software) deflate(job *Job) {
-	d, err := s.deflater()
-	if err != nil {
-		job.Err = err
 		return
 	}
-	defer s.deflaters.Put(d)
+	if op == OpCompress {
+		s.deflate(jobs)
+		return
+	}
+	s.inflate(jobs)
+}
+
+// decoder lets an inflate.Decoder work on jobs.
+type decoder struct {
+	inflate.Decoder
+	jobs []Job
+}
+
+func (s *software) inflate(jobs []Job) {
+	d, ok := s.decoders.Get().(*decoder)
+	if !ok {
+		d = new(decoder)
+	}
+	defer s.decoders.Put(d)
+	d.jobs = jobs
+	d.DecodeAll(len(jobs), d)
+	d.jobs = nil
+	s.decompressed.Add(uint64(len(jobs)))
+}
+
+// Task implements inflate.Tasks.
+func (d *decoder) Task(i int) (dst, src []byte, table *inflate.Table) {
+	job := &d.jobs[i]
+	if job.Table != nil {
+		table = job.Table.decoding
+	}
+	return job.Dst, job.Src, table
+}
+
+// Done implements inflate.Tasks.
+func (d *decoder) Done(i, n int, err error) {
+	job := &d.jobs[i]
+	job.N, job.CRC32, job.Err = n, 0, err
+	if err == nil {
+		job.CRC32 = crc32.ChecksumIEEE(job.Dst)
+	}
+}
+
+// encoder is a deflate.Encoder and scratch space.
+type encoder struct {
+	*deflate.Encoder
+	shared []*deflate.Shared
+}
+
+func (s *software) deflate(jobs []Job) {
+	e, ok := s.encoders.Get().(*encoder)
+	if !ok {
+		e = &encoder{Encoder: deflate.NewEncoder()}
+	}
+	defer s.encoders.Put(e)
+	for i := range jobs {
+		e.run(&jobs[i])
+	}
+	s.compressed.Add(uint64(len(jobs)))
+}
+
+func (e *encoder) run(job *Job) {
+	e.shared = e.shared[:0]
+	for _, table := range job.Tables {
+		e.shared = append(e.shared, table.encoding)
+	}
 	job.CRC32 = crc32.ChecksumIEEE(job.Src)
-	job.N, job.Err = d.encode(job.Src, job.Dst)
-	d.out.buf = nil
-}
-
-func (s *software) deflater() (*deflater, error) {
-	if d, ok := s.deflaters.Get().(*deflater); ok {
-		return d, nil
+	job.Table, job.Err = nil, nil
+	n, which, ok := e.EncodeBest(job.Dst, job.Src, job.Level, e.shared)
+	switch {
+	case !ok:
+		job.N, job.Err = 0, ErrNoGain
+	case which >= 0:
+		job.N, job.Table = n, job.Tables[which]
+	default:
+		job.N = n
 	}
-	d := &deflater{}
-	w, err := flate.NewWriterWindow(&d.out, WindowBytes)
-	if err != nil {
-		return nil, fmt.Errorf("creating the compressor: %w", err)
-	}
-	d.w = w
-	return d, nil
-}
-
-func (d *deflater) encode(src, dst []byte) (int, error) {
-	d.out.buf, d.out.n = dst, 0
-	d.w.Reset(&d.out)
-	if _, err := d.w.Write(src); err != nil {
-		return 0, err
-	}
-	if err := d.w.Close(); err != nil {
-		return 0, err
-	}
-	return d.out.n, nil
-}
-
-// boundedBuffer is a writer into a buffer of fixed size.
-type boundedBuffer struct {
-	buf []byte
-	n   int
-}
-
-func (b *boundedBuffer) Write(p []byte) (int, error) {
-	if len(p) > len(b.buf)-b.n {
-		return 0, ErrNoGain
-	}
-	b.n += copy(b.buf[b.n:], p)
-	return len(p), nil
 }
