@@ -2,8 +2,8 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"hash/crc32"
 
 	"sabrefs/iaa"
 )
@@ -80,18 +80,33 @@ func ParseLevel(name string) (Level, error) {
 // encoder compresses frames of one codec at one level. It is used by one
 // goroutine at a time: each packing worker has its own.
 type encoder interface {
-	// encode compresses src into dst and returns the length, or false if it
-	// does not become smaller than len(src). len(dst) >= len(src).
-	encode(dst, src []byte) (int, bool, error)
+	// encode compresses src into dst, which is at least as long.
+	encode(dst, src []byte) (encoded, error)
+}
+
+// encoded is what an encoder made of a frame.
+type encoded struct {
+	shrinks     bool // false if it does not become smaller; the rest is then 0
+	n           int
+	sharedTable uint8 // from 1, of a DEFLATE frame without codes of its own
+}
+
+// encodedIn is a frame of n bytes, encoded from rawBytes.
+func encodedIn(n, rawBytes int) encoded {
+	if n <= 0 || n >= rawBytes {
+		return encoded{}
+	}
+	return encoded{shrinks: true, n: n}
 }
 
 // newEncoder returns an encoder for frames of at most maxBytes.
-func newEncoder(codec Codec, level Level, maxBytes int, engine iaa.Engine) (encoder, error) {
+func newEncoder(codec Codec, level Level, maxBytes int, deflate deflateEncoder) (encoder, error) {
 	switch codec {
 	case CodecRaw:
 		return rawEncoder{}, nil
 	case CodecDeflate:
-		return deflateEncoder{engine}, nil
+		deflate.level = deflateLevels[level]
+		return deflate, nil
 	case CodecZstd:
 		return newZstdEncoder(level, maxBytes)
 	case CodecLZ4:
@@ -103,47 +118,35 @@ func newEncoder(codec Codec, level Level, maxBytes int, engine iaa.Engine) (enco
 
 type rawEncoder struct{}
 
-func (rawEncoder) encode(_, _ []byte) (int, bool, error) { return 0, false, nil }
-
-type deflateEncoder struct{ engine iaa.Engine }
-
-func (e deflateEncoder) encode(dst, src []byte) (int, bool, error) {
-	job := []iaa.Job{{Src: src, Dst: dst[:len(src)-1]}}
-	if err := e.engine.Compress(context.Background(), job); err != nil {
-		return 0, false, err
-	}
-	if errors.Is(job[0].Err, iaa.ErrNoGain) {
-		return 0, false, nil
-	}
-	return job[0].N, job[0].Err == nil, job[0].Err
-}
+func (rawEncoder) encode(_, _ []byte) (encoded, error) { return encoded{}, nil }
 
 // decoder decodes frames of every codec. It may be used by any number of
 // goroutines at once.
 type decoder struct{ engine iaa.Engine }
 
-// decode fills dst, which has exactly the raw size of the frame, from packed.
-// It does not check the frame's checksum. It may use the capacity of both beyond
-// their lengths: what lies there in packed may be read, in dst overwritten.
-func (d decoder) decode(ctx context.Context, codec Codec, dst, packed []byte) error {
+// decode fills dst, which has exactly the raw size of the frame, from packed, and
+// returns the CRC-32 of dst, for the caller to compare. It may use the capacity of
+// both beyond their lengths: what lies there in packed may be read, in dst
+// overwritten.
+func (d decoder) decode(ctx context.Context, codec Codec, table *iaa.Table, dst, packed []byte) (uint32, error) {
+	var err error
 	switch codec {
 	case CodecRaw:
 		if len(packed) != len(dst) {
-			return fmt.Errorf("raw frame of %d bytes, expected %d", len(packed), len(dst))
+			return 0, fmt.Errorf("raw frame of %d bytes, expected %d", len(packed), len(dst))
 		}
 		copy(dst, packed)
-		return nil
-	case CodecDeflate:
-		job := []iaa.Job{{Src: packed, Dst: dst}}
-		if err := d.engine.Decompress(ctx, job); err != nil {
-			return err
-		}
-		return job[0].Err
 	case CodecZstd:
-		return decodeZstd(dst, packed)
+		err = decodeZstd(dst, packed)
 	case CodecLZ4:
-		return decodeLZ4(dst, packed)
+		err = decodeLZ4(dst, packed)
+	case CodecDeflate:
+		return d.inflate(ctx, dst, packed, table)
 	default:
-		return fmt.Errorf("unknown codec %d", codec)
+		err = fmt.Errorf("unknown codec %d", codec)
 	}
+	if err != nil {
+		return 0, err
+	}
+	return crc32.ChecksumIEEE(dst), nil
 }

@@ -27,15 +27,15 @@ func newLZ4Encoder(level Level) lz4Encoder {
 	}
 }
 
-func (e lz4Encoder) encode(dst, src []byte) (int, bool, error) {
+func (e lz4Encoder) encode(dst, src []byte) (encoded, error) {
 	n, err := e.compress(src, dst[:len(src)-1])
 	if errors.Is(err, lz4.ErrInvalidSourceShortBuffer) {
-		return 0, false, nil // what the HC compressor says when dst is too short
+		return encoded{}, nil // what the HC compressor says when dst is too short
 	}
 	if err != nil {
-		return 0, false, fmt.Errorf("lz4: %w", err)
+		return encoded{}, fmt.Errorf("lz4: %w", err)
 	}
-	return n, n > 0, nil // zero: the block does not fit, hence does not shrink
+	return encodedIn(n, len(src)), nil // zero: the block does not fit, hence does not shrink
 }
 
 func (e lz4Encoder) compress(src, dst []byte) (int, error) {

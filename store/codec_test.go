@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"fmt"
+	"hash/crc32"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
@@ -51,7 +52,7 @@ func TestCodecsRoundTrip(t *testing.T) {
 		for _, level := range allLevels {
 			for pages := 1; pages <= MaxFramePages; pages *= 4 {
 				t.Run(fmt.Sprintf("%v/%v/%d", codec, level, pages), func(t *testing.T) {
-					enc, err := newEncoder(codec, level, pages*PageBytes, iaa.Software())
+					enc, err := newEncoder(codec, level, pages*PageBytes, deflateEncoder{engine: iaa.Software()})
 					wantNoError(t, err)
 					// coders are reused from frame to frame, of any size
 					for seed := range uint64(2) {
@@ -74,12 +75,24 @@ func frameOf(seed uint64, pages int) []byte {
 	return raw
 }
 
+// decodeAlone decodes a frame without a shared table, and compares the checksum
+// that comes with it.
+func decodeAlone(t *testing.T, codec Codec, dst, packed []byte) error {
+	t.Helper()
+	crc, err := decoder{iaa.Software()}.decode(t.Context(), codec, nil, dst, packed)
+	if err == nil {
+		wantEqual(t, "checksum", crc, crc32.ChecksumIEEE(dst))
+	}
+	return err
+}
+
 func wantRoundTrip(t *testing.T, enc encoder, codec Codec, raw []byte, maxPages int) {
 	t.Helper()
 	packed := make([]byte, maxPages*PageBytes)
-	n, shrinks, err := enc.encode(packed, raw)
+	result, err := enc.encode(packed, raw)
 	wantNoError(t, err)
-	if !shrinks {
+	n := result.n
+	if !result.shrinks {
 		if codec != CodecRaw && bytes.Contains(raw, []byte("if err != nil ")) && len(raw) == PageBytes {
 			t.Fatal("a page of text did not shrink")
 		}
@@ -88,11 +101,10 @@ func wantRoundTrip(t *testing.T, enc encoder, codec Codec, raw []byte, maxPages 
 	if n < 1 || n >= len(raw) {
 		t.Fatalf("a frame of %d bytes became %d", len(raw), n)
 	}
-	d := decoder{iaa.Software()}
 	got := make([]byte, len(raw))
-	wantNoError(t, d.decode(t.Context(), codec, got, packed[:n]))
+	wantNoError(t, decodeAlone(t, codec, got, packed[:n]))
 	wantBytes(t, "frame", got, raw)
-	if d.decode(t.Context(), codec, got, packed[:n-1]) == nil && !bytes.Equal(got, raw) {
+	if decodeAlone(t, codec, got, packed[:n-1]) == nil && !bytes.Equal(got, raw) {
 		t.Fatal("a cut frame decoded to other bytes")
 	}
 }
@@ -103,19 +115,19 @@ func TestCodecsKeepNoiseRaw(t *testing.T) {
 		for _, level := range allLevels {
 			raw := make([]byte, 4*PageBytes)
 			fillNoise(fixedRand(1), raw)
-			enc, err := newEncoder(codec, level, len(raw), iaa.Software())
+			enc, err := newEncoder(codec, level, len(raw), deflateEncoder{engine: iaa.Software()})
 			wantNoError(t, err)
-			_, shrinks, err := enc.encode(make([]byte, len(raw)), raw)
+			result, err := enc.encode(make([]byte, len(raw)), raw)
 			wantNoError(t, err)
-			wantEqual(t, fmt.Sprintf("%v at %v: noise shrinks", codec, level), shrinks, false)
+			wantEqual(t, fmt.Sprintf("%v at %v: noise shrinks", codec, level), result.shrinks, false)
 		}
 	}
 }
 
 func TestEncoderRefusesUnknown(t *testing.T) {
-	_, err := newEncoder(Codec(4), LevelFast, PageBytes, iaa.Software())
+	_, err := newEncoder(Codec(4), LevelFast, PageBytes, deflateEncoder{engine: iaa.Software()})
 	wantClass(t, err, ErrOption)
-	_, err = newEncoder(CodecZstd, Level(5), PageBytes, iaa.Software())
+	_, err = newEncoder(CodecZstd, Level(5), PageBytes, deflateEncoder{engine: iaa.Software()})
 	wantClass(t, err, ErrOption)
 }
 
@@ -140,7 +152,7 @@ func TestGoldenFramesDecode(t *testing.T) {
 		packed, err := hex.DecodeString(text)
 		wantNoError(t, err)
 		got := make([]byte, PageBytes)
-		wantNoError(t, decoder{iaa.Software()}.decode(t.Context(), codec, got, packed))
+		wantNoError(t, decodeAlone(t, codec, got, packed))
 		wantBytes(t, codec.String()+" frame", got, steppedPage())
 	}
 }
@@ -148,26 +160,25 @@ func TestGoldenFramesDecode(t *testing.T) {
 // TestDecodersWantTheExactLength checks that a frame which yields more or less
 // than its entry says is refused.
 func TestDecodersWantTheExactLength(t *testing.T) {
-	d := decoder{iaa.Software()}
 	for codec, text := range goldenFrames {
 		packed, err := hex.DecodeString(text)
 		wantNoError(t, err)
 		for _, lenBytes := range []int{0, 1, PageBytes - 1, PageBytes + 1, 2 * PageBytes} {
-			if d.decode(t.Context(), codec, make([]byte, lenBytes), packed) == nil {
+			if decodeAlone(t, codec, make([]byte, lenBytes), packed) == nil {
 				t.Errorf("%v: a frame of %d bytes was accepted as one of %d", codec, PageBytes, lenBytes)
 			}
 		}
 		for cut := range len(packed) {
 			got := make([]byte, PageBytes)
-			if d.decode(t.Context(), codec, got, packed[:cut]) == nil && !bytes.Equal(got, steppedPage()) {
+			if decodeAlone(t, codec, got, packed[:cut]) == nil && !bytes.Equal(got, steppedPage()) {
 				t.Errorf("%v: a frame cut to %d bytes decoded to other bytes", codec, cut)
 			}
 		}
 	}
-	if d.decode(t.Context(), CodecRaw, make([]byte, PageBytes), make([]byte, PageBytes-1)) == nil {
+	if decodeAlone(t, CodecRaw, make([]byte, PageBytes), make([]byte, PageBytes-1)) == nil {
 		t.Error("a short raw frame was accepted")
 	}
-	if d.decode(t.Context(), Codec(4), make([]byte, PageBytes), make([]byte, PageBytes)) == nil {
+	if decodeAlone(t, Codec(4), make([]byte, PageBytes), make([]byte, PageBytes)) == nil {
 		t.Error("an unknown codec was accepted")
 	}
 }

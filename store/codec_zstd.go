@@ -39,11 +39,11 @@ func newFastZstdEncoder(maxBytes int) (encoder, error) {
 	return fastZstdEncoder{enc}, nil
 }
 
-func (e fastZstdEncoder) encode(dst, src []byte) (int, bool, error) {
+func (e fastZstdEncoder) encode(dst, src []byte) (encoded, error) {
 	// A frame that does not shrink may outgrow dst; EncodeAll then moves to a
 	// buffer of its own, which is dropped.
 	out := e.enc.EncodeAll(src, dst[:0])
-	return len(out), len(out) < len(src), nil
+	return encodedIn(len(out), len(src)), nil
 }
 
 type denseZstdEncoder struct{ enc *densezstd.Encoder }
@@ -56,9 +56,9 @@ func newDenseZstdEncoder(level densezstd.Level, maxBytes int) (encoder, error) {
 	return denseZstdEncoder{enc}, nil
 }
 
-func (e denseZstdEncoder) encode(dst, src []byte) (int, bool, error) {
+func (e denseZstdEncoder) encode(dst, src []byte) (encoded, error) {
 	out, err := e.enc.Encode(dst[:0], src)
-	return len(out), len(out) < len(src), err
+	return encodedIn(len(out), len(src)), err
 }
 
 // sharedZstdDecoder is the one decoder of the process: it keeps a decoding

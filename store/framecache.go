@@ -84,11 +84,14 @@ func (c *FrameCache) Frame(ctx context.Context, img *Image, frame uint32) ([]byt
 // is in the processor's cache. The caller must end it by keep or drop when it
 // has done with the bytes; others who need the frame wait until then.
 type freshFrame struct {
-	cache   *FrameCache
-	key     uint64
-	flight  *flight
+	cache  *FrameCache
+	key    uint64
+	flight *flight
+	use    *frameUse // what is needed of it
+
 	scratch *[]byte
 	raw     []byte // in scratch
+	err     error  // why there is no raw
 }
 
 // keep puts a copy of the frame into the cache and returns it.
@@ -108,6 +111,12 @@ func (d *freshFrame) drop() {
 	d.keep()
 }
 
+// fail ends the flight of a frame that could not be decoded.
+func (d *freshFrame) fail() {
+	scratchBufs.Put(d.scratch)
+	d.cache.land(d.key, d.flight, nil, d.err)
+}
+
 // frameFirst is Frame for a caller in a hurry: if it decoded the frame itself,
 // fresh is not nil.
 func (c *FrameCache) frameFirst(ctx context.Context, img *Image, frame uint32) (raw []byte, fresh *freshFrame, err error) {
@@ -120,14 +129,14 @@ func (c *FrameCache) frameFirst(ctx context.Context, img *Image, frame uint32) (
 		raw, err = f.wait(ctx)
 		return raw, nil, err
 	}
-	scratch, _ := scratchBufs.Get().(*[]byte)
-	raw, err = decodeWhole(context.WithoutCancel(ctx), img, frame, *scratch)
-	if err != nil {
-		scratchBufs.Put(scratch)
-		c.land(key, f, nil, err)
-		return nil, nil, err
+	led := [1]freshFrame{{cache: c, key: key, flight: f, use: &frameUse{frame: frame}}}
+	img.decodeFresh(ctx, led[:])
+	fresh = &led[0]
+	if fresh.err != nil {
+		fresh.fail()
+		return nil, nil, fresh.err
 	}
-	return raw, &freshFrame{cache: c, key: key, flight: f, scratch: scratch, raw: raw}, nil
+	return fresh.raw, fresh, nil
 }
 
 // join returns the flight of a frame and whether the caller is to decode it.
@@ -176,17 +185,27 @@ func (c *FrameCache) land(key uint64, f *flight, raw []byte, err error) {
 	close(f.done)
 }
 
-// decodeWhole decodes a frame into buf, which has room for any with slack.
-func decodeWhole(ctx context.Context, img *Image, frame uint32, buf []byte) ([]byte, error) {
-	entry, err := img.Frame(frame)
-	if err != nil {
-		return nil, err
+// decodeFresh decodes frames whose flights the caller leads, to the end: others
+// may wait for them.
+func (img *Image) decodeFresh(ctx context.Context, frames []freshFrame) {
+	reads := make([]frameRead, 0, len(frames))
+	for i := range frames {
+		d := &frames[i]
+		d.scratch, _ = scratchBufs.Get().(*[]byte)
+		var entry FrameEntry
+		if entry, d.err = img.Frame(d.use.frame); d.err == nil {
+			d.raw = (*d.scratch)[:entry.RawBytes()]
+			reads = append(reads, frameRead{entry: entry, dst: d.raw})
+		}
 	}
-	raw := buf[:entry.RawBytes()]
-	if err := img.ReadFrame(ctx, entry, raw); err != nil {
-		return nil, err
+	img.readFrames(context.WithoutCancel(ctx), reads)
+	next := 0
+	for i := range frames {
+		if frames[i].err == nil {
+			frames[i].err = reads[next].err
+			next++
+		}
 	}
-	return raw, nil
 }
 
 // scratchBufs holds buffers (*[]byte) for a decoded frame with slack.

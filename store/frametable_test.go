@@ -63,9 +63,9 @@ func TestFrameEntryRefusals(t *testing.T) {
 	wantNoError(t, err)
 }
 
-// TestSharedTableFrameIsRefused checks what a reader without the feature does,
-// if it is ever asked: it has no decoder for such a frame.
-func TestSharedTableFrameIsRefused(t *testing.T) {
+// TestUnknownSharedTable checks a frame that names a table which the image does
+// not have.
+func TestUnknownSharedTable(t *testing.T) {
 	h := frameHeader()
 	h.Incompat = FeatureSharedTables
 	want := FrameEntry{PackedOff: headerBytes, PackedLen: 9, Codec: CodecDeflate, Pages: 1, SharedTable: 64}
@@ -76,7 +76,7 @@ func TestSharedTableFrameIsRefused(t *testing.T) {
 	wantEqual(t, "frame entry", got, want)
 
 	img := openImage(t, writeFile(t, filepath.Join(t.TempDir(), "golden.sabre"), goldenImage(t)))
-	wantClass(t, img.ReadFrame(t.Context(), got, make([]byte, PageBytes)), ErrFeature)
+	wantClass(t, img.ReadFrame(t.Context(), got, make([]byte, PageBytes)), ErrCorrupt)
 }
 
 // TestFrameChecksum changes raw bytes of a frame: nothing but its checksum can

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sabrefs/iaa"
+	"sabrefs/iaa/huffman"
 )
 
 // memoryPath returns a path of a file that lives in memory only, for fuzzing
@@ -255,8 +256,8 @@ func FuzzWorkingSet(f *testing.F) {
 }
 
 func FuzzSharedTables(f *testing.F) {
-	f.Add(encodeSharedTables([]SharedTable{goldenTable()}))
-	f.Add(encodeSharedTables(make([]SharedTable, 3)))
+	f.Add(encodeSharedTables([]huffman.Lengths{goldenTable()}))
+	f.Add(encodeSharedTables(make([]huffman.Lengths, 3)))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		tables, err := decodeSharedTables(b)
 		if err != nil {
@@ -292,7 +293,7 @@ func decodeWithin(t *testing.T, codec Codec, packed []byte, rawBytes, roomBytes 
 	buf := bytes.Repeat([]byte{0xa5}, rawBytes+2*guardBytes)
 	end := guardBytes + rawBytes
 	dst := buf[guardBytes : end : end+roomBytes]
-	err := decoder{iaa.Software()}.decode(context.Background(), codec, dst, packed)
+	_, err := decoder{iaa.Software()}.decode(context.Background(), codec, nil, dst, packed)
 	for i, b := range buf {
 		if b != 0xa5 && (i < guardBytes || i >= end+min(roomBytes, SlackBytes)) {
 			t.Fatalf("byte %d of a destination of %d was written", i-guardBytes, rawBytes)
@@ -310,13 +311,13 @@ func addFrames(f *testing.F, codec Codec) {
 	f.Add(golden[:len(golden)-1], uint16(PageBytes))
 	f.Add([]byte{}, uint16(0))
 	for _, level := range allLevels {
-		enc, err := newEncoder(codec, level, PageBytes, iaa.Software())
+		enc, err := newEncoder(codec, level, PageBytes, deflateEncoder{engine: iaa.Software()})
 		wantNoError(f, err)
 		raw, packed := frameOf(uint64(level), 1), make([]byte, PageBytes)
-		n, shrinks, err := enc.encode(packed, raw)
+		result, err := enc.encode(packed, raw)
 		wantNoError(f, err)
-		if shrinks {
-			f.Add(packed[:n], uint16(PageBytes))
+		if result.shrinks {
+			f.Add(packed[:result.n], uint16(PageBytes))
 		}
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"sabrefs/iaa/huffman"
 )
 
 // The golden image is small, deterministic and has one of everything. Its
@@ -40,19 +42,19 @@ func goldenMemory() []byte {
 var goldenWorkingSet = []PageRun{{FirstPage: 2, PageCount: 1}, {FirstPage: 0, PageCount: 1}}
 
 // goldenTable has the fixed Huffman codes of RFC 1951, 3.2.6.
-func goldenTable() (t SharedTable) {
-	for i := range t.LiteralLengths {
+func goldenTable() (t huffman.Lengths) {
+	for i := range t.Literal {
 		switch {
 		case i < 144, i >= 280:
-			t.LiteralLengths[i] = 8
+			t.Literal[i] = 8
 		case i < 256:
-			t.LiteralLengths[i] = 9
+			t.Literal[i] = 9
 		default:
-			t.LiteralLengths[i] = 7
+			t.Literal[i] = 7
 		}
 	}
-	for i := range t.DistanceLengths {
-		t.DistanceLengths[i] = 5
+	for i := range t.Distance {
+		t.Distance[i] = 5
 	}
 	return t
 }
@@ -71,7 +73,7 @@ func packGolden(tb testing.TB) []byte {
 	w, err := newImageWriter(dst, false, 0o600, src.rawBytes(), opt.slotBits())
 	wantNoError(tb, err)
 	w.header.UUID, w.header.CreatedAt, w.header.HotFrames = opt.UUID, opt.CreatedAt, 1
-	w.workingSet, w.sharedTable = goldenWorkingSet, []SharedTable{goldenTable()}
+	w.workingSet, w.sharedTables = goldenWorkingSet, []huffman.Lengths{goldenTable()}
 	p := newPipeline(src, w, opt)
 	wantNoError(tb, p.run(context.Background()))
 	w.header.DuplicatePages = p.duplicatePages

@@ -23,7 +23,7 @@ const (
 )
 
 // knownIncompat are the incompatible features that this build can read.
-const knownIncompat uint64 = 0
+const knownIncompat = FeatureSharedTables
 
 // Byte offsets of the header's fields; docs/FORMAT.md holds the same table.
 const (

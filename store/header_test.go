@@ -62,7 +62,6 @@ func TestHeaderRefusals(t *testing.T) {
 		{"page size", put32(hdrPageBytes, 16384), ErrFeature},
 		{"parent", put64(hdrIncompat, FeatureParent), ErrParent},
 		{"parent and unknown feature", put64(hdrIncompat, FeatureParent|1<<40), ErrParent},
-		{"shared tables", put64(hdrIncompat, FeatureSharedTables), ErrFeature},
 		{"unknown feature", put64(hdrIncompat, 1<<63), ErrFeature},
 		{"image larger than file", put64(hdrFileBytes, size+1), ErrTruncated},
 		{"image smaller than file", put64(hdrFileBytes, size-1), ErrCorrupt},

@@ -5,11 +5,13 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
 	"sabrefs/iaa"
+	"sabrefs/iaa/huffman"
 )
 
 // Image is an open image. Its methods may be called from any number of
@@ -34,6 +36,9 @@ type Image struct {
 	chunkChecked bitmap // stored chunks of the page map found intact
 	blockChecked bitmap // blocks of the frame table found intact
 	around       readAround
+
+	// tables loads the shared Huffman tables when a frame first needs one.
+	tables func() ([]*iaa.Table, error)
 }
 
 // lastCacheID numbers the images that this process opened.
@@ -41,7 +46,7 @@ var lastCacheID atomic.Uint32
 
 // OpenOptions change how an image is opened.
 type OpenOptions struct {
-	// Engine decodes DEFLATE frames; nil means iaa.Software().
+	// Engine decodes DEFLATE frames; nil means iaa.Default().
 	Engine iaa.Engine
 }
 
@@ -79,10 +84,8 @@ func openFile(path string, file *os.File, opt OpenOptions) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	if opt.Engine == nil {
-		opt.Engine = iaa.Software()
-	}
 	img := &Image{path: path, file: file, header: header, decoder: decoder{opt.Engine}, cacheID: lastCacheID.Add(1)}
+	img.tables = sync.OnceValues(img.loadSharedTables)
 	if err := img.loadTables(); err != nil {
 		return nil, errors.Join(err, img.release())
 	}
@@ -210,13 +213,23 @@ func (img *Image) WorkingSet() ([]PageRun, error) {
 	return runs, inFile(img.path, err)
 }
 
-// SharedTables returns the shared Huffman tables; empty if the image has none.
-func (img *Image) SharedTables() ([]SharedTable, error) {
+// SharedTables returns the codes of the shared Huffman tables; empty if the image
+// has none.
+func (img *Image) SharedTables() ([]huffman.Lengths, error) {
 	b, err := img.readOptional(SectionSharedTables, MaxSharedTables*sharedTableBytes)
 	if err != nil {
 		return nil, inFile(img.path, err)
 	}
 	tables, err := decodeSharedTables(b)
+	return tables, inFile(img.path, err)
+}
+
+func (img *Image) loadSharedTables() ([]*iaa.Table, error) {
+	lengths, err := img.SharedTables()
+	if err != nil {
+		return nil, err
+	}
+	tables, err := prepareTables(lengths)
 	return tables, inFile(img.path, err)
 }
 

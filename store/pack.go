@@ -32,7 +32,10 @@ type PackOptions struct {
 	Workers int
 	// Overwrite allows replacing an existing image.
 	Overwrite bool
-	// Engine compresses DEFLATE frames; nil means iaa.Software().
+	// SharedTables is how many Huffman tables DEFLATE frames may share, at most
+	// MaxSharedTables; 0 means what suits the frame size, NoSharedTables none.
+	SharedTables int
+	// Engine compresses DEFLATE frames; nil means iaa.Default().
 	Engine iaa.Engine
 	// Progress, if not nil, is called from one goroutine with the raw bytes
 	// that are done.
@@ -46,9 +49,17 @@ type PackOptions struct {
 // MaxWorkers bounds PackOptions.Workers, as each takes a few megabytes.
 const MaxWorkers = 1024
 
-// AutoCodec is the codec for pages that no working set covers, for a host
-// without an accelerator: zstd is the densest.
-func AutoCodec() Codec { return CodecZstd }
+// AutoCodec is the codec for pages that no working set covers: DEFLATE where an
+// accelerator decodes it, else zstd, which is the densest.
+func AutoCodec(engine iaa.Engine) Codec {
+	if engine == nil {
+		engine = iaa.Default()
+	}
+	if iaa.Accelerated(engine) {
+		return CodecDeflate
+	}
+	return CodecZstd
+}
 
 // DefaultFramePages is the frame size that suits a codec and a level: a fault
 // decodes a whole frame, so frames are as small as density allows. DEFLATE
@@ -71,7 +82,7 @@ func (o *PackOptions) normalise() error {
 	if o.Raw {
 		o.Codec = CodecRaw
 	} else if o.Codec == CodecRaw {
-		o.Codec = AutoCodec()
+		o.Codec = AutoCodec(o.Engine)
 	}
 	if o.Level == 0 {
 		o.Level = LevelDefault
@@ -91,8 +102,23 @@ func (o *PackOptions) normalise() error {
 	if o.Workers == 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
-	if o.Engine == nil {
-		o.Engine = iaa.Software()
+	if err := o.normaliseTables(); err != nil {
+		return err
+	}
+	if o.Engine == nil && o.Codec == CodecDeflate {
+		o.Engine = iaa.Default()
+	}
+	return nil
+}
+
+func (o *PackOptions) normaliseTables() error {
+	switch {
+	case o.SharedTables < NoSharedTables || o.SharedTables > MaxSharedTables:
+		return fmt.Errorf("%w: %d shared tables, expected at most %d", ErrOption, o.SharedTables, MaxSharedTables)
+	case o.Codec != CodecDeflate && o.SharedTables > 0:
+		return fmt.Errorf("%w: only DEFLATE frames share tables, not those of %v", ErrOption, o.Codec)
+	case o.SharedTables == 0 && o.FramePages <= sharedTablesFrames:
+		o.SharedTables = defaultSharedTables
 	}
 	return nil
 }
@@ -101,20 +127,22 @@ func (o *PackOptions) slotBits() uint8 { return uint8(bits.TrailingZeros(uint(o.
 
 // PackResult says what packing did. Sizes are in bytes.
 type PackResult struct {
-	RawBytes       int64         `json:"raw_bytes"`
-	PackedBytes    int64         `json:"packed_bytes"`
-	PageCount      int64         `json:"pages"`
-	ZeroPages      int64         `json:"zero_pages"`
-	DuplicatePages int64         `json:"duplicate_pages"`
-	StoredPages    int64         `json:"stored_pages"`
-	Frames         int64         `json:"frames"`
-	RawFrames      int64         `json:"raw_frames"` // that did not shrink
-	Codec          string        `json:"codec"`
-	Level          string        `json:"level"`
-	FrameBytes     int           `json:"frame_bytes"`
-	UUID           uuid.UUID     `json:"uuid"`
-	Digest         string        `json:"digest"`
-	Duration       time.Duration `json:"-"`
+	RawBytes       int64 `json:"raw_bytes"`
+	PackedBytes    int64 `json:"packed_bytes"`
+	PageCount      int64 `json:"pages"`
+	ZeroPages      int64 `json:"zero_pages"`
+	DuplicatePages int64 `json:"duplicate_pages"`
+	StoredPages    int64 `json:"stored_pages"`
+	Frames         int64 `json:"frames"`
+	RawFrames      int64 `json:"raw_frames"` // that did not shrink
+	// SharedTableFrames are DEFLATE frames without Huffman codes of their own.
+	SharedTableFrames int64         `json:"shared_table_frames"`
+	Codec             string        `json:"codec"`
+	Level             string        `json:"level"`
+	FrameBytes        int           `json:"frame_bytes"`
+	UUID              uuid.UUID     `json:"uuid"`
+	Digest            string        `json:"digest"`
+	Duration          time.Duration `json:"-"`
 }
 
 // PackFile packs the memory file src into an image at dst. Until it returns
@@ -160,12 +188,16 @@ func packSource(ctx context.Context, src memorySource, dst string, mode fs.FileM
 	}
 	w.header.UUID, w.header.CreatedAt = opt.UUID, opt.CreatedAt
 	p := newPipeline(src, w, opt)
+	if err := p.train(ctx); err != nil {
+		return PackResult{}, errors.Join(inFile(src.name(), err), w.abort())
+	}
 	if err := p.run(ctx); err != nil {
 		return PackResult{}, errors.Join(inFile(src.name(), err), w.abort())
 	}
 	if err := src.unchanged(); err != nil {
 		return PackResult{}, errors.Join(err, w.abort())
 	}
+	p.keepTables()
 	w.header.DuplicatePages = p.duplicatePages
 	w.header.ZeroPages = w.header.PageCount() - p.duplicatePages - p.storedPages
 	header, err := w.finish(p.digester.sum())

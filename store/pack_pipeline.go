@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
+
+	"sabrefs/iaa"
 )
 
 // frameJob is a frame on its way through the pipeline.
@@ -33,6 +35,7 @@ type pipeline struct {
 	w   *imageWriter
 	opt PackOptions
 
+	tables                        []*iaa.Table // shared by DEFLATE frames
 	segments                      *segmentStream
 	freeFrames, toPack, compacted chan *frameJob
 
@@ -44,7 +47,8 @@ type pipeline struct {
 	duplicatePages int64
 	storedPages    int64
 
-	rawFrames atomic.Int64
+	rawFrames    atomic.Int64
+	sharedFrames atomic.Int64 // that use one of tables
 }
 
 func newPipeline(src memorySource, w *imageWriter, opt PackOptions) *pipeline {
@@ -61,6 +65,26 @@ func newPipeline(src memorySource, w *imageWriter, opt PackOptions) *pipeline {
 		p.freeFrames <- &frameJob{raw: make([]byte, frameBytes), packed: make([]byte, frameBytes)}
 	}
 	return p
+}
+
+// train makes the tables that frames may share.
+func (p *pipeline) train(ctx context.Context) error {
+	lengths, err := trainTables(ctx, p.src, p.opt)
+	if err != nil {
+		return err
+	}
+	p.w.sharedTables = lengths
+	p.tables, err = prepareTables(lengths)
+	return err
+}
+
+// keepTables puts the tables into the image if a frame needs one.
+func (p *pipeline) keepTables() {
+	if p.sharedFrames.Load() == 0 {
+		p.w.sharedTables = nil
+		return
+	}
+	p.w.header.Incompat |= FeatureSharedTables
 }
 
 func (p *pipeline) run(ctx context.Context) error {
@@ -153,11 +177,15 @@ func (p *pipeline) endFrame(ctx context.Context) error {
 }
 
 func (p *pipeline) compress(ctx context.Context) error {
-	enc, err := newEncoder(p.opt.Codec, p.opt.Level, p.opt.FramePages*PageBytes, p.opt.Engine)
+	deflate := deflateEncoder{engine: p.opt.Engine, tables: p.tables}
+	enc, err := newEncoder(p.opt.Codec, p.opt.Level, p.opt.FramePages*PageBytes, deflate)
 	if err != nil {
 		return err
 	}
-	check := frameChecker{decoder: decoder{p.opt.Engine}, raw: make([]byte, p.opt.FramePages*PageBytes+SlackBytes)}
+	check := frameChecker{
+		decoder: decoder{p.opt.Engine}, tables: p.tables,
+		raw: make([]byte, p.opt.FramePages*PageBytes+SlackBytes),
+	}
 	for {
 		f, open, err := receive(ctx, p.toPack)
 		if err != nil || !open {
@@ -172,6 +200,9 @@ func (p *pipeline) compress(ctx context.Context) error {
 		if f.entry.Codec == CodecRaw {
 			p.rawFrames.Add(1)
 		}
+		if f.entry.SharedTable != 0 {
+			p.sharedFrames.Add(1)
+		}
 		close(f.ready)
 	}
 }
@@ -181,12 +212,12 @@ func (f *frameJob) compress(enc encoder, codec Codec) error {
 	raw := f.raw[:f.pages*PageBytes]
 	f.entry = FrameEntry{Codec: CodecRaw, Pages: f.pages, CRC32: crc32.ChecksumIEEE(raw)}
 	f.out = raw
-	n, shrinks, err := enc.encode(f.packed, raw)
+	packed, err := enc.encode(f.packed, raw)
 	if err != nil {
 		return fmt.Errorf("compressing frame %d: %w", f.number, err)
 	}
-	if shrinks {
-		f.entry.Codec, f.out = codec, f.packed[:n]
+	if packed.shrinks {
+		f.entry.Codec, f.entry.SharedTable, f.out = codec, packed.sharedTable, f.packed[:packed.n]
 	}
 	return nil
 }
@@ -195,6 +226,7 @@ func (f *frameJob) compress(enc encoder, codec Codec) error {
 // wrong once in a lifetime must cost a failed pack and not a lost snapshot.
 type frameChecker struct {
 	decoder decoder
+	tables  []*iaa.Table
 	raw     []byte
 }
 
@@ -203,7 +235,11 @@ func (c *frameChecker) decodes(ctx context.Context, f *frameJob) error {
 		return nil
 	}
 	got := c.raw[:f.pages*PageBytes]
-	if err := c.decoder.decode(ctx, f.entry.Codec, got, f.out); err != nil {
+	var table *iaa.Table
+	if f.entry.SharedTable != 0 {
+		table = c.tables[f.entry.SharedTable-1]
+	}
+	if _, err := c.decoder.decode(ctx, f.entry.Codec, table, got, f.out); err != nil {
 		return fmt.Errorf("frame %d does not decode after compression by %v: %w", f.number, f.entry.Codec, err)
 	}
 	if !bytes.Equal(got, f.raw[:len(got)]) {
@@ -233,7 +269,7 @@ func (p *pipeline) result(h Header) PackResult {
 	return PackResult{
 		RawBytes: h.RawBytes, PackedBytes: h.FileBytes, PageCount: h.PageCount(),
 		ZeroPages: h.ZeroPages, DuplicatePages: h.DuplicatePages, StoredPages: p.storedPages,
-		Frames: h.FrameCount, RawFrames: p.rawFrames.Load(),
+		Frames: h.FrameCount, RawFrames: p.rawFrames.Load(), SharedTableFrames: p.sharedFrames.Load(),
 		Codec: p.opt.Codec.String(), Level: p.opt.Level.String(), FrameBytes: p.opt.FramePages * PageBytes,
 		UUID: h.UUID, Digest: h.Digest.String(),
 	}

@@ -36,9 +36,9 @@ func TestPackOptionsRefused(t *testing.T) {
 
 func TestPackDefaults(t *testing.T) {
 	_, result := packBytes(t, textMemory(40), PackOptions{})
-	wantEqual(t, "codec", result.Codec, AutoCodec().String())
+	wantEqual(t, "codec", result.Codec, AutoCodec(nil).String())
 	wantEqual(t, "level", result.Level, LevelDefault.String())
-	wantEqual(t, "frame size", result.FrameBytes, DefaultFramePages(AutoCodec(), LevelDefault)*PageBytes)
+	wantEqual(t, "frame size", result.FrameBytes, DefaultFramePages(AutoCodec(nil), LevelDefault)*PageBytes)
 	for _, codec := range allCodecs {
 		for _, level := range allLevels {
 			opt := PackOptions{FramePages: DefaultFramePages(codec, level)}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -87,11 +88,12 @@ func (r *rangeReader) read(ctx context.Context, refs []PageRef) error {
 	workers := min(runtime.GOMAXPROCS(0), len(r.frames)/framesPerWorker)
 	var next atomic.Int64
 	if workers <= 1 {
-		return r.readFrom(ctx, &next)
+		return r.readFrom(ctx, &next, len(r.frames))
 	}
 	group, ctx := errgroup.WithContext(ctx)
+	share := (len(r.frames) + workers - 1) / workers
 	for range workers {
-		group.Go(func() error { return r.readFrom(ctx, &next) })
+		group.Go(func() error { return r.readFrom(ctx, &next, share) })
 	}
 	return group.Wait()
 }
@@ -146,32 +148,94 @@ func (r *rangeReader) readOne(ctx context.Context) error {
 	return nil
 }
 
-// readFrom reads from frames until there are none left; next is shared by all
-// who do. A frame of which all is used is not kept: its pages are in the
-// kernel's cache then, and a copy would only take the place of another.
-func (r *rangeReader) readFrom(ctx context.Context, next *atomic.Int64) error {
+// readFrom reads from frames until there are none left, up to so many at once;
+// next is shared by all who do.
+func (r *rangeReader) readFrom(ctx context.Context, next *atomic.Int64, atOnce int) error {
+	atOnce = min(atOnce, batchFrames)
 	for {
-		i := int(next.Add(1) - 1)
-		if i >= len(r.frames) {
+		end := int(next.Add(int64(atOnce)))
+		first := end - atOnce
+		if first >= len(r.frames) {
 			return nil
 		}
-		use := &r.frames[i]
-		raw, fresh, err := r.cache.frameFirst(ctx, r.img, use.frame)
-		if err != nil {
-			return err
-		}
-		err = r.copyFrame(use, raw)
-		switch {
-		case fresh == nil:
-		case err != nil, len(use.pages)*PageBytes >= len(raw):
-			fresh.drop()
-		default:
-			fresh.keep()
-		}
-		if err != nil {
+		if err := r.readBatch(ctx, r.frames[first:min(end, len(r.frames))]); err != nil {
 			return err
 		}
 	}
+}
+
+// batchFrames bounds how many frames are decoded at once, and hence the scratch
+// memory of a request.
+const batchFrames = 8
+
+// readBatch reads from several frames: first from those that nobody else is
+// decoding, and then from those for which it has to wait, so that two requests
+// never wait for each other.
+func (r *rangeReader) readBatch(ctx context.Context, uses []frameUse) error {
+	mine, others := r.claim(uses)
+	r.img.decodeFresh(ctx, mine)
+	var failed error
+	for i := range mine {
+		failed = errors.Join(failed, r.take(&mine[i]))
+	}
+	for i := 0; i < len(others) && failed == nil; i++ {
+		failed = others[i].read(ctx, r)
+	}
+	return failed
+}
+
+// otherFrame is a frame that is in the cache, or that another request decodes.
+type otherFrame struct {
+	use    *frameUse
+	raw    []byte
+	flight *flight // nil if raw is there
+}
+
+func (o *otherFrame) read(ctx context.Context, r *rangeReader) error {
+	if o.flight != nil {
+		var err error
+		if o.raw, err = o.flight.wait(ctx); err != nil {
+			return err
+		}
+	}
+	return r.copyFrame(o.use, o.raw)
+}
+
+// claim divides frames into those that the caller is to decode and others.
+func (r *rangeReader) claim(uses []frameUse) (mine []freshFrame, others []otherFrame) {
+	mine = make([]freshFrame, 0, len(uses))
+	for i := range uses {
+		use := &uses[i]
+		if raw, ok := r.cache.Lookup(r.img, use.frame); ok {
+			others = append(others, otherFrame{use: use, raw: raw})
+			continue
+		}
+		key := cacheKey(r.img, use.frame)
+		f, leads := r.cache.join(key)
+		if leads {
+			mine = append(mine, freshFrame{cache: r.cache, key: key, flight: f, use: use})
+		} else {
+			others = append(others, otherFrame{use: use, flight: f})
+		}
+	}
+	return mine, others
+}
+
+// take copies what the request needs of a frame that was decoded for it. A frame
+// of which all is used is not kept: its pages are in the kernel's cache then, and
+// a copy would only take the place of another.
+func (r *rangeReader) take(fresh *freshFrame) error {
+	if fresh.err != nil {
+		fresh.fail()
+		return fresh.err
+	}
+	err := r.copyFrame(fresh.use, fresh.raw)
+	if err != nil || len(fresh.use.pages)*PageBytes >= len(fresh.raw) {
+		fresh.drop()
+	} else {
+		fresh.keep()
+	}
+	return err
 }
 
 // copyFrame copies the pages that the request needs of a frame.

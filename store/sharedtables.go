@@ -1,39 +1,37 @@
 package store
 
-// SharedTable is a pair of Huffman codes that DEFLATE frames of an image may
-// use instead of carrying their own: the code lengths of RFC 1951, 3.2.7, for
-// the literal/length alphabet and for the distance alphabet, 0 to 15 bits.
-type SharedTable struct {
-	LiteralLengths  [286]uint8
-	DistanceLengths [30]uint8
-}
+import (
+	"sabrefs/iaa"
+	"sabrefs/iaa/huffman"
+)
 
 // sharedTableBytes is the size of an encoded table: one byte a code length,
 // four bytes of zeros at the end.
 const sharedTableBytes = 320
 
-func encodeSharedTables(tables []SharedTable) []byte {
+func encodeSharedTables(tables []huffman.Lengths) []byte {
 	b := make([]byte, len(tables)*sharedTableBytes)
 	for i, t := range tables {
 		e := b[i*sharedTableBytes:]
-		copy(e, t.LiteralLengths[:])
-		copy(e[len(t.LiteralLengths):], t.DistanceLengths[:])
+		copy(e, t.Literal[:])
+		copy(e[len(t.Literal):], t.Distance[:])
 	}
 	return b
 }
 
 // decodeSharedTables reads the tables and proves that no code is longer than
 // DEFLATE allows or oversubscribed (more codes than the lengths have room for).
-func decodeSharedTables(b []byte) ([]SharedTable, error) {
+// What a decoder wants beyond that of a table, it says when a frame uses it.
+func decodeSharedTables(b []byte) ([]huffman.Lengths, error) {
 	if len(b)%sharedTableBytes != 0 || len(b)/sharedTableBytes > MaxSharedTables {
 		return nil, corruptAt(wholeFile, "shared tables of %d bytes", len(b))
 	}
-	tables := make([]SharedTable, len(b)/sharedTableBytes)
+	tables := make([]huffman.Lengths, len(b)/sharedTableBytes)
 	for i := range tables {
 		e := b[i*sharedTableBytes:]
-		n := copy(tables[i].LiteralLengths[:], e)
-		copy(tables[i].DistanceLengths[:], e[n:])
-		if !prefixCodeFits(tables[i].LiteralLengths[:]) || !prefixCodeFits(tables[i].DistanceLengths[:]) {
+		n := copy(tables[i].Literal[:], e)
+		copy(tables[i].Distance[:], e[n:])
+		if !prefixCodeFits(tables[i].Literal[:]) || !prefixCodeFits(tables[i].Distance[:]) {
 			return nil, corruptAt(wholeFile, "shared table %d has code lengths that no prefix code has", i+1)
 		}
 	}
@@ -43,15 +41,26 @@ func decodeSharedTables(b []byte) ([]SharedTable, error) {
 // prefixCodeFits is the inequality of Kraft and McMillan for codes of at most
 // 15 bits.
 func prefixCodeFits(lengths []uint8) bool {
-	const maxBits = 15
 	space := 0
 	for _, n := range lengths {
-		if n > maxBits {
+		if n > huffman.MaxBits {
 			return false
 		}
 		if n > 0 {
-			space += 1 << (maxBits - n)
+			space += 1 << (huffman.MaxBits - n)
 		}
 	}
-	return space <= 1<<maxBits
+	return space <= 1<<huffman.MaxBits
+}
+
+// prepareTables makes tables ready for coding.
+func prepareTables(lengths []huffman.Lengths) ([]*iaa.Table, error) {
+	tables := make([]*iaa.Table, len(lengths))
+	for i := range lengths {
+		var err error
+		if tables[i], err = iaa.NewTable(&lengths[i]); err != nil {
+			return nil, corruptAt(wholeFile, "shared table %d: %v", i+1, err)
+		}
+	}
+	return tables, nil
 }

@@ -9,15 +9,21 @@ import (
 
 // VerifyResult says what Verify found in an intact image.
 type VerifyResult struct {
-	RawBytes    int64  `json:"raw_bytes"`
-	PackedBytes int64  `json:"packed_bytes"`
-	Frames      int64  `json:"frames"`
-	Digest      string `json:"digest"`
+	RawBytes    int64 `json:"raw_bytes"`
+	PackedBytes int64 `json:"packed_bytes"`
+	Frames      int64 `json:"frames"`
+	// DeflateFrames are frames of DEFLATE, and AcceleratorFrames those of them
+	// that Intel IAA decodes; any others are decoded in software everywhere.
+	DeflateFrames     int64  `json:"deflate_frames"`
+	AcceleratorFrames int64  `json:"accelerator_frames"`
+	Digest            string `json:"digest"`
 }
 
 // Verify reads the whole image: every frame is decoded and compared with its
 // checksum, every table entry checked, and the digest of the logical content
-// computed and compared with the header's. progress, if not nil, is called from
+// computed and compared with the header's. A model of the accelerator decodes the
+// DEFLATE frames too, and counts what a device would refuse, which is no error:
+// software decodes it. progress, if not nil, is called from
 // one goroutine with the raw bytes that are done.
 func (img *Image) Verify(ctx context.Context, progress func(doneRawBytes int64)) (VerifyResult, error) {
 	if err := img.checkReferences(ctx); err != nil {
@@ -38,8 +44,15 @@ func (img *Image) Verify(ctx context.Context, progress func(doneRawBytes int64))
 	if err != nil {
 		return VerifyResult{}, err
 	}
+	check := acceleratorCheck{img: img}
+	if err := check.run(ctx); err != nil {
+		return VerifyResult{}, inFile(img.path, err)
+	}
 	h := img.header
-	return VerifyResult{RawBytes: h.RawBytes, PackedBytes: h.FileBytes, Frames: h.FrameCount, Digest: h.Digest.String()}, nil
+	return VerifyResult{
+		RawBytes: h.RawBytes, PackedBytes: h.FileBytes, Frames: h.FrameCount, Digest: h.Digest.String(),
+		DeflateFrames: check.deflate.Load(), AcceleratorFrames: check.readable.Load(),
+	}, nil
 }
 
 // walkContent visits the data of the memory file in order and, at the end,

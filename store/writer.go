@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"sabrefs/iaa/huffman"
 )
 
 // imageWriter writes an image: frames in the order they are to stand in the
@@ -23,13 +25,13 @@ type imageWriter struct {
 	header Header
 	pages  *pageMapBuilder
 
-	packedOff   int64
-	frameSpool  unnamedFile
-	frameOut    *bufio.Writer
-	frameCRCs   []byte // of the finished blocks of the frame table
-	blockCRC    uint32
-	workingSet  []PageRun
-	sharedTable []SharedTable
+	packedOff    int64
+	frameSpool   unnamedFile
+	frameOut     *bufio.Writer
+	frameCRCs    []byte // of the finished blocks of the frame table
+	blockCRC     uint32
+	workingSet   []PageRun
+	sharedTables []huffman.Lengths
 }
 
 // newImageWriter begins an image of rawBytes bytes whose largest frames have
@@ -173,8 +175,8 @@ func (w *imageWriter) writeOptional() error {
 			return err
 		}
 	}
-	if len(w.sharedTable) > 0 {
-		return w.addBytes(SectionSharedTables, encodeSharedTables(w.sharedTable))
+	if len(w.sharedTables) > 0 {
+		return w.addBytes(SectionSharedTables, encodeSharedTables(w.sharedTables))
 	}
 	return nil
 }
