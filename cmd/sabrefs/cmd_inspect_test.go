@@ -19,7 +19,7 @@ import (
 )
 
 func TestInspect(t *testing.T) {
-	image, memory := packedImage(t)
+	image, memory := packedImage(t, "--codec", "zstd")
 	said := sabrefs(t, "inspect", image)
 	for _, want := range []string{image, "format version", "content digest", "zstd", "page directory", "frame table", "working set"} {
 		if !strings.Contains(said, want) {

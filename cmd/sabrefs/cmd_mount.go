@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sabrefs/fs"
+	"sabrefs/iaa"
 )
 
 // mountFlags are the options of mount.
@@ -80,6 +81,7 @@ func runMount(ctx context.Context, stderr io.Writer, storeDir, mountPoint string
 		return errors.Join(err, reportReady(err))
 	}
 	defer closeLog()
+	slog.SetDefault(logger) // what the accelerator's driver has to say
 	server, err := mountStore(ctx, storeDir, mountPoint, flags, logger)
 	if err != nil {
 		return errors.Join(err, reportReady(err))
@@ -93,7 +95,20 @@ func runMount(ctx context.Context, stderr io.Writer, storeDir, mountPoint string
 	go unmountOnSignals(server, logger, signals, ended)
 	server.Wait()
 	logger.Info("unmounted", "mountpoint", server.MountPoint())
+	logEngine(logger)
 	return nil
+}
+
+// logEngine says which engine decoded DEFLATE frames, if any did, and what it left
+// to software.
+func logEngine(logger *slog.Logger) {
+	engine, ok := iaa.Opened()
+	if !ok {
+		return
+	}
+	stats := engine.Stats()
+	logger.Info("decoded DEFLATE", "engine", engine.Name(), "jobs", stats.Decompressed,
+		"fallbacks", stats.Fallbacks, "queues_lost", stats.QueuesLost)
 }
 
 // daemonBytes is what the daemon may take beside the cache: request buffers,

@@ -19,6 +19,7 @@ type packFlags struct {
 	codec     string
 	level     string
 	frameSize byteSize
+	tables    int
 	workers   int
 	memory    []string
 	force     bool
@@ -57,8 +58,10 @@ page fault decodes: larger frames are denser, smaller ones answer sooner.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&flags.codec, "codec", "auto", "auto, deflate, zstd, lz4 or raw")
-	f.StringVar(&flags.level, "level", "default", "fast, default, better or best (deflate has one level)")
+	f.StringVar(&flags.level, "level", "default", "fast, default, better or best")
 	f.Var(&flags.frameSize, "frame-size", "raw size of a frame, 4K to 256K, a power of two (default: by codec and level)")
+	f.IntVar(&flags.tables, "shared-tables", autoTables, "Huffman tables that deflate frames may share, 0 to 64 (default: 16 for frames of 4K, else none)")
+	f.Lookup("shared-tables").DefValue = "" // the text says it
 	f.IntVar(&flags.workers, "workers", 0, "number of cores to use (default: all)")
 	f.StringArrayVar(&flags.memory, "memory", nil, "pattern of names of memory files, beside the usual ones (repeatable)")
 	f.BoolVar(&flags.force, "force", false, "replace DST if it exists")
@@ -83,8 +86,18 @@ func (flags packFlags) options() (store.PackOptions, error) {
 		return opt, usageError{fmt.Errorf("--frame-size %s: expected a power of two from 4K to 256K", &flags.frameSize)}
 	}
 	opt.FramePages = int(flags.frameSize) / store.PageBytes
+	switch flags.tables {
+	case autoTables:
+	case 0:
+		opt.SharedTables = store.NoSharedTables
+	default:
+		opt.SharedTables = flags.tables
+	}
 	return opt, nil
 }
+
+// autoTables leaves the number of shared tables to the store.
+const autoTables = -1
 
 // validFrameSize accepts the sizes of frames, and 0 for the default.
 func validFrameSize(n int64) bool {

@@ -213,7 +213,7 @@ func TestPackJSON(t *testing.T) {
 	image, packed := filepath.Join(dir, "image"), filepath.Join(dir, "packed")
 	said := sabrefs(t, "pack", "--json", filepath.Join(dir, "snapshot", "mem_file"), image)
 	want := []string{"codec", "digest", "duplicate_pages", "frame_bytes", "frames", "level", "mb_per_s", "packed_bytes", "pages", "path",
-		"ratio", "raw_bytes", "raw_frames", "seconds", "stored_pages", "uuid", "zero_pages"}
+		"ratio", "raw_bytes", "raw_frames", "seconds", "shared_table_frames", "stored_pages", "uuid", "zero_pages"}
 	if got := keysOf(t, said); !slices.Equal(got, want) {
 		t.Errorf("pack --json of a file has %q, want %q", got, want)
 	}

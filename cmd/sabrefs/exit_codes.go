@@ -26,6 +26,7 @@ const (
 	exitParent      = 9   // a parent image is missing or is another one
 	exitNotFound    = 10  // a file or directory does not exist
 	exitPermission  = 11  // the system refused access
+	exitNotReady    = 12  // doctor: this machine lacks what mounting needs
 	exitInterrupted = 130 // SIGINT or SIGTERM
 )
 
@@ -43,6 +44,7 @@ const exitCodesHelp = `Exit codes:
   9    a parent image is missing or is another one
   10   a file or directory does not exist
   11   the system refused access
+  12   doctor: this machine lacks what mounting needs
   130  interrupted`
 
 // usageError marks wrong arguments.
@@ -71,6 +73,7 @@ var exitClasses = []struct {
 	{syscall.EBUSY, exitBusy},
 	{syscall.ENOSPC, exitNoSpace},
 	{syscall.EDQUOT, exitNoSpace},
+	{errNotReady, exitNotReady},
 	{fs.ErrNotExist, exitNotFound},
 	{fs.ErrPermission, exitPermission},
 	{sabrefsfs.ErrConfig, exitUsage},

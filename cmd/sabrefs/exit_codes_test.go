@@ -35,6 +35,7 @@ var provocations = map[int]func(t *testing.T){
 	exitParent:      provokeByImage(exitParent, "with a parent"),
 	exitNotFound:    provokeNotFound,
 	exitPermission:  provokePermission,
+	exitNotReady:    provokeNotReady,
 	exitInterrupted: provokeInterrupted,
 }
 

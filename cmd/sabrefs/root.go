@@ -33,7 +33,8 @@ A store is a directory of packed snapshots:
 		return usageError{fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath())}
 	})
 	root.AddCommand(newPackCommand(), newUnpackCommand(), newVerifyCommand(), newInspectCommand(),
-		newMountCommand(), newUmountCommand(), newListCommand(), newVersionCommand(), newManCommand())
+		newMountCommand(), newUmountCommand(), newListCommand(), newDoctorCommand(),
+		newVersionCommand(), newManCommand())
 	checkGeneratedCommands(root)
 	return root
 }
