@@ -33,11 +33,13 @@ func newRootCommand() *cobra.Command {
 		Long: `Measure sabrefs beside raw files, EROFS and squashfs. All sides of a comparison
 are measured in turn in one run, with the caches dropped before each measurement
 and seen to be dropped; medians are reported. Needs root, to mount and to drop
-caches. Nothing else should run on the machine.`,
+caches. Nothing else should run on the machine.
+
+The engines that compress are compared by codec, which needs no root.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Version:       version,
 	}
-	root.AddCommand(newPeersCommand(), newOpenCommand(), newMemoryCommand(), newTouchCommand())
+	root.AddCommand(newPeersCommand(), newOpenCommand(), newMemoryCommand(), newCodecCommand(), newTouchCommand())
 	return root
 }
