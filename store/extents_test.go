@@ -23,7 +23,7 @@ func chunkyMemory(r *rand.Rand) []byte {
 	for _, chunk := range []int{0, 2, 4} {
 		part := raw[chunk*chunkRawBytes : min(len(raw), (chunk+1)*chunkRawBytes)]
 		for range 40 {
-			page := r.IntN(len(part)/PageBytes + 1)
+			page := r.IntN(int(pagesOf(int64(len(part)))))
 			part[page*PageBytes] = byte(1 + r.IntN(255))
 		}
 	}
