@@ -99,15 +99,19 @@ func runMount(ctx context.Context, stderr io.Writer, storeDir, mountPoint string
 	return nil
 }
 
-// logEngine says which engine decoded DEFLATE frames, if any did, and what it left
-// to software.
+// logEngine says which engine decoded DEFLATE frames, if any did: to those who ask
+// for details, and to everybody if a device left some to software.
 func logEngine(logger *slog.Logger) {
 	engine, ok := iaa.Opened()
 	if !ok {
 		return
 	}
 	stats := engine.Stats()
-	logger.Info("decoded DEFLATE", "engine", engine.Name(), "jobs", stats.Decompressed,
+	level := slog.LevelDebug
+	if len(stats.Fallbacks)+len(stats.QueuesLost) > 0 {
+		level = slog.LevelInfo
+	}
+	logger.Log(context.Background(), level, "decoded DEFLATE", "engine", engine.Name(), "jobs", stats.Decompressed,
 		"fallbacks", stats.Fallbacks, "queues_lost", stats.QueuesLost)
 }
 
