@@ -55,21 +55,7 @@ var fixedLengths = func() (l huffman.Lengths) {
 	return l
 }()
 
-var fixedLiteralLengths = func() (lengths [huffman.LiteralSymbols + 2]uint8) {
-	for symbol := range lengths {
-		switch {
-		case symbol < 144:
-			lengths[symbol] = 8
-		case symbol < 256:
-			lengths[symbol] = 9
-		case symbol < 280:
-			lengths[symbol] = 7
-		default:
-			lengths[symbol] = 8
-		}
-	}
-	return lengths
-}()
+var fixedLiteralLengths = huffman.FixedLiteral()
 
 // putFixedCodes writes an AECS for streams of one final block with the fixed
 // codes.

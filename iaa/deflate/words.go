@@ -22,31 +22,17 @@ func (c *words) set(lengths *huffman.Lengths) {
 }
 
 func setWords(words []uint32, lengths []uint8) {
-	var codes [fixedSymbols]uint16
+	var codes [huffman.FixedLiteralSymbols]uint16
 	huffman.ReversedCodes(codes[:], lengths)
 	for symbol, length := range lengths {
 		words[symbol] = uint32(codes[symbol]) | uint32(length)<<wordLengthShift
 	}
 }
 
-// fixedSymbols is the size of the fixed code of literals and lengths: two
-// symbols more than can occur.
-const fixedSymbols = 288
-
 // fixedLengths and fixedWords are the codes of RFC 1951, 3.2.6. The words do not
 // follow from the lengths, because symbols that cannot occur have codes too.
 var fixedLengths, fixedWords = func() (lengths huffman.Lengths, words words) {
-	var all [fixedSymbols]uint8
-	for symbol := range all {
-		switch {
-		case symbol < 144, symbol >= 280:
-			all[symbol] = 8
-		case symbol < 256:
-			all[symbol] = 9
-		default:
-			all[symbol] = 7
-		}
-	}
+	all := huffman.FixedLiteral()
 	copy(lengths.Literal[:], all[:])
 	for symbol := range lengths.Distance {
 		lengths.Distance[symbol] = 5

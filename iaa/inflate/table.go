@@ -12,8 +12,8 @@ const (
 	precodeBits  = 7
 	maxCodeBits  = huffman.MaxBits
 
-	fixedLiterals  = 288 // symbols of the fixed codes, some of which stand for nothing
-	fixedDistances = 32
+	fixedLiterals  = huffman.FixedLiteralSymbols
+	fixedDistances = huffman.FixedDistanceSymbols
 
 	// The most entries that a primary table and its subtables can take, for
 	// complete codes of at most 15 bits: computed by zlib's enough.c for 288
@@ -145,26 +145,10 @@ var fixedTable = makeFixedTable()
 
 func makeFixedTable() *Table {
 	var (
-		a         alphabet
-		t         Table
-		literals  [fixedLiterals]uint8
-		distances [fixedDistances]uint8
+		a alphabet
+		t Table
 	)
-	for symbol := range literals {
-		switch {
-		case symbol < 144:
-			literals[symbol] = 8
-		case symbol < 256:
-			literals[symbol] = 9
-		case symbol < 280:
-			literals[symbol] = 7
-		default:
-			literals[symbol] = 8
-		}
-	}
-	for symbol := range distances {
-		distances[symbol] = 5
-	}
+	literals, distances := huffman.FixedLiteral(), huffman.FixedDistance()
 	a.set(literals[:])
 	a.build(t.literal[:], &literalLayout)
 	a.set(distances[:])

@@ -1,0 +1,31 @@
+package huffman
+
+// The alphabets of the fixed codes, RFC 1951, 3.2.6: they have codes that stand
+// for nothing.
+const (
+	FixedLiteralSymbols  = LiteralSymbols + 2
+	FixedDistanceSymbols = DistanceSymbols + 2
+)
+
+// FixedLiteral returns the code lengths of the fixed literal/length code, in bits.
+func FixedLiteral() (lengths [FixedLiteralSymbols]uint8) {
+	for symbol := range lengths {
+		switch {
+		case symbol < 144, symbol >= 280:
+			lengths[symbol] = 8
+		case symbol < 256:
+			lengths[symbol] = 9
+		default:
+			lengths[symbol] = 7
+		}
+	}
+	return lengths
+}
+
+// FixedDistance returns the code lengths of the fixed distance code, in bits.
+func FixedDistance() (lengths [FixedDistanceSymbols]uint8) {
+	for symbol := range lengths {
+		lengths[symbol] = 5
+	}
+	return lengths
+}
