@@ -464,17 +464,30 @@ func TestContextEndsOnDevice(t *testing.T) {
 	wantDecoded(t, jobs, raws)
 }
 
-// TestContextEndsOfLargeBatch ends a batch of which a part is done.
+// TestContextEndsOfLargeBatch ends a batch of which a part is done. How long a part
+// takes depends on the machine: so it tries again, and gives it more time.
 func TestContextEndsOfLargeBatch(t *testing.T) {
-	config := model.Config{MaxLatency: time.Millisecond}
-	_, d, _ := openModel(t, config, DeviceOptions{})
-	jobs, raws := decodeJobs(t, 1000, 512)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	const attempts, jobCount = 10, 1000
+	for attempt := range attempts {
+		done := interruptedBatch(t, jobCount, 5*time.Millisecond<<attempt)
+		if done > 0 && done < jobCount {
+			return
+		}
+		t.Logf("%d of %d jobs were done", done, jobCount)
+	}
+	t.Errorf("never was a part of the batch done")
+}
+
+// interruptedBatch returns how many jobs were done in a time, all of them rightly.
+func interruptedBatch(t *testing.T, jobCount int, timeout time.Duration) (done int) {
+	t.Helper()
+	_, d, _ := openModel(t, model.Config{MaxLatency: time.Millisecond}, DeviceOptions{})
+	jobs, raws := decodeJobs(t, jobCount, 512)
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
-	if err := d.Decompress(ctx, jobs); !errors.Is(err, context.DeadlineExceeded) {
+	if err := d.Decompress(ctx, jobs); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("error is %v", err)
 	}
-	done := 0
 	for i, job := range jobs {
 		if job.Err == nil {
 			done++
@@ -483,8 +496,6 @@ func TestContextEndsOfLargeBatch(t *testing.T) {
 			t.Errorf("job %d: %v", i, job.Err)
 		}
 	}
-	if done == 0 || done == len(jobs) {
-		t.Errorf("%d of %d jobs were done", done, len(jobs))
-	}
 	wantStats(t, d, Stats{Decompressed: uint64(done)})
+	return done
 }

@@ -66,7 +66,7 @@ type Job struct {
 	// N is the number of bytes written to Dst.
 	N int
 	// CRC32 is the checksum of the raw bytes (gzip polynomial), which the
-	// accelerator computes on the way.
+	// accelerator computes on the way. It says nothing if Err is set.
 	CRC32 uint32
 	// Err is nil, or says why this job failed.
 	Err error
