@@ -341,6 +341,27 @@ func TestSplit(t *testing.T) {
 	}
 }
 
+// Blocks must be worth their headers, as they are in pages.
+func TestSplitGains(t *testing.T) {
+	t.Parallel()
+	src := pages(fixedRand(9), 256<<10)
+	e := NewEncoder()
+	whole := levels[MaxLevel]
+	whole.splitBytes = 0
+	split, unsplit := 0, 0
+	for at := 0; at < len(src); at += 16384 {
+		split += len(encode(t, e, src[at:at+16384], MaxLevel))
+		e.sizeBits = 0
+		e.load(src[at:at+16384], false, &whole)
+		e.parse(&whole)
+		unsplit += (e.sizeBits + 7) / 8
+	}
+	t.Logf("%d bytes, %d with one block for each frame", split, unsplit)
+	if 100*split > 95*unsplit {
+		t.Errorf("%d bytes, %d with one block for each frame", split, unsplit)
+	}
+}
+
 func TestEncodeAllocatesNothing(t *testing.T) {
 	src := pages(fixedRand(3), 16384)
 	dst := make([]byte, bound(len(src)))

@@ -7,7 +7,7 @@ import "sabrefs/iaa/huffman"
 // It finds the cheapest way through a piece if every symbol has a fixed cost.
 // What symbols cost depends on how often they occur, which depends on the way:
 // so it goes several times, each time with the costs of the way before. Two or
-// three times are enough: then the size changes by less than 0.1 %.
+// three times are enough: then the size changes by less than a thousandth.
 type optimizer struct {
 	candidates candidateList
 	costs      costs
