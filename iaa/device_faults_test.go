@@ -479,7 +479,7 @@ func TestNoGoroutines(t *testing.T) {
 	d, _ := openFake(t, &fakeQueue{answer: copies(raw)}, DeviceOptions{})
 	jobs := []Job{{Src: compressed(t, raw), Dst: make([]byte, 500)}}
 	wantNoError(t, d.Decompress(t.Context(), jobs))
-	if after := runtime.NumGoroutine(); after != before {
+	if after := runtime.NumGoroutine(); after > before {
 		t.Errorf("%d goroutines more", after-before)
 	}
 }
