@@ -563,7 +563,9 @@ func TestIdleMachineHasNoGoroutines(t *testing.T) {
 	wantNoError(t, err)
 	_, err = host.Open("iax/wq1.0")
 	wantNoError(t, err)
-	wantEqual(t, "goroutines", runtime.NumGoroutine(), before)
+	if after := runtime.NumGoroutine(); after > before { // those of earlier tests may end
+		t.Errorf("%d goroutines, %d before", after, before)
+	}
 }
 
 func TestZeroCost(t *testing.T) {
