@@ -21,6 +21,10 @@ A store is a directory of packed snapshots:
   qemu-system-x86_64 ... mem-path=MOUNTPOINT/NAME/mem_file,share=off ...
   sabrefs umount MOUNTPOINT
 
+DEFLATE is decoded by Intel IAA where there is one, else in software. The environment
+variable SABREFS_IAA overrides that: auto, software, device or model. See sabrefs
+doctor.
+
 ` + exitCodesHelp,
 		SilenceUsage:      true,
 		SilenceErrors:     true,
