@@ -3,6 +3,7 @@
 package model
 
 import (
+	"bytes"
 	"errors"
 	"hash/crc32"
 	"io/fs"
@@ -298,7 +299,7 @@ func TestWriteMisalignedRecord(t *testing.T) {
 func TestWriteToDedicatedQueue(t *testing.T) {
 	m := newMachine(t, dedicated(2))
 	m.host.Inject(Fault{Kind: FaultHang})
-	n, err := m.node.Write(make([]byte, 4*64))
+	n, err := m.node.Write(bytes.Repeat(m.task(fields{}).raw[:], 4))
 	wantNoError(t, err)
 	wantEqual(t, "bytes", n, 4*64)
 	wantEqual(t, "dropped jobs", m.host.Counters().Dropped, 2)
