@@ -47,13 +47,7 @@ const (
 
 // fixedLengths are the code lengths of RFC 1951, 3.2.6, without the two symbols
 // that take part in the code and never occur.
-var fixedLengths = func() (l huffman.Lengths) {
-	copy(l.Literal[:], fixedLiteralLengths[:])
-	for symbol := range l.Distance {
-		l.Distance[symbol] = 5
-	}
-	return l
-}()
+var fixedLengths = huffman.Fixed()
 
 var fixedLiteralLengths = huffman.FixedLiteral()
 

@@ -20,16 +20,13 @@ type Table struct {
 
 // NewTable prepares a pair of codes. The error is of class huffman.ErrLengths.
 func NewTable(lengths *huffman.Lengths) (*Table, error) {
-	if err := lengths.Check(); err != nil {
+	encoding, err := deflate.NewShared(lengths)
+	if err != nil {
 		return nil, err
 	}
 	decoding, ok := inflate.NewTable(lengths)
 	if !ok {
 		return nil, fmt.Errorf("%w: not a complete code", huffman.ErrLengths)
-	}
-	encoding, err := deflate.NewShared(lengths)
-	if err != nil {
-		return nil, err
 	}
 	prefix, err := huffman.Prefix(lengths)
 	if err != nil {

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"sabrefs/iaa"
 )
@@ -27,11 +28,7 @@ func (e deflateEncoder) encode(dst, src []byte) (encoded, error) {
 		return encoded{}, nil
 	}
 	result := encodedIn(job.N, len(src))
-	for i, table := range e.tables {
-		if job.Table == table {
-			result.sharedTable = uint8(i + 1)
-		}
-	}
+	result.sharedTable = uint8(slices.Index(e.tables, job.Table) + 1) // 0 if it has its own
 	return result, job.Err
 }
 

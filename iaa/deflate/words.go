@@ -33,10 +33,7 @@ func setWords(words []uint32, lengths []uint8) {
 // follow from the lengths, because symbols that cannot occur have codes too.
 var fixedLengths, fixedWords = func() (lengths huffman.Lengths, words words) {
 	all := huffman.FixedLiteral()
-	copy(lengths.Literal[:], all[:])
-	for symbol := range lengths.Distance {
-		lengths.Distance[symbol] = 5
-	}
+	lengths = huffman.Fixed()
 	words.set(&lengths)
 	setWords(words.literal[:], all[:])
 	return lengths, words

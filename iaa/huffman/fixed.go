@@ -29,3 +29,13 @@ func FixedDistance() (lengths [FixedDistanceSymbols]uint8) {
 	}
 	return lengths
 }
+
+// Fixed returns the code lengths of the fixed codes, in bits, without the symbols
+// that stand for nothing: these take part in the codes, so the codes do not follow
+// from what it returns.
+func Fixed() (lengths Lengths) {
+	literal, distance := FixedLiteral(), FixedDistance()
+	copy(lengths.Literal[:], literal[:])
+	copy(lengths.Distance[:], distance[:])
+	return lengths
+}

@@ -65,7 +65,6 @@ func runPortable(s *stream, t *Table) runResult {
 	in += uintptr(7 - left>>3&7)
 	left |= 56
 	entry := t.literal[buf&literalMask]
-loop:
 	for {
 		if in > inLimit || out > end {
 			result = runLimit
@@ -155,21 +154,16 @@ loop:
 		from := unsafe.Add(to, -int(distance))
 		out += length
 		if distance >= 8 {
-			store(to, load(from))
-			store(unsafe.Add(to, 8), load(unsafe.Add(from, 8)))
-			store(unsafe.Add(to, 16), load(unsafe.Add(from, 16)))
-			store(unsafe.Add(to, 24), load(unsafe.Add(from, 24)))
-			store(unsafe.Add(to, 32), load(unsafe.Add(from, 32)))
-			for length > copyBytes {
-				to, from = unsafe.Add(to, 40), unsafe.Add(from, 40)
+			for {
 				store(to, load(from))
 				store(unsafe.Add(to, 8), load(unsafe.Add(from, 8)))
 				store(unsafe.Add(to, 16), load(unsafe.Add(from, 16)))
 				store(unsafe.Add(to, 24), load(unsafe.Add(from, 24)))
 				store(unsafe.Add(to, 32), load(unsafe.Add(from, 32)))
-				if length <= 2*copyBytes {
-					continue loop
+				if length <= copyBytes {
+					break
 				}
+				to, from = unsafe.Add(to, copyBytes), unsafe.Add(from, copyBytes)
 				length -= copyBytes
 			}
 		} else {

@@ -36,8 +36,7 @@ func (s *stream) take(n uint32) uint64 {
 	return bits
 }
 
-// position is the number of the byte in which the next bit is, or, at a byte's
-// end, of the byte behind.
+// consumedBits is how many bits of the input were taken.
 func (s *stream) consumedBits() int { return s.in*8 - int(s.left&63) }
 
 // overrun reports whether more was consumed than there is.
