@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -26,8 +27,14 @@ type flight struct {
 	done    chan struct{}
 	raw     []byte
 	err     error
+	ahead   bool // led by an AheadReader, not by somebody whom a guest waits for
 	awaited bool // by others than who decodes; guarded by FrameCache.mu
 }
+
+// errAheadFailed ends a flight that was ahead of demand and found no bytes. Who
+// waits for it tries by himself: what is reported to a guest is what was found
+// when the guest asked.
+var errAheadFailed = errors.New("decoding ahead failed")
 
 // NewFrameCache returns a cache of at most maxBytes of decoded frames. Zero
 // keeps nothing beyond the calls that wait for it.
@@ -72,7 +79,7 @@ func (c *FrameCache) Lookup(img *Image, frame uint32) ([]byte, bool) {
 // under way, or by decoding it. The context ends the waiting; a decoding that
 // has begun goes on, for others may wait for it.
 func (c *FrameCache) Frame(ctx context.Context, img *Image, frame uint32) ([]byte, error) {
-	raw, fresh, err := c.frameFirst(ctx, img, frame)
+	raw, fresh, _, err := c.frameFirst(ctx, img, frame)
 	if fresh != nil {
 		raw = fresh.keep()
 	}
@@ -119,19 +126,27 @@ func (d *freshFrame) fail() {
 
 // frameFirst is Frame for a caller in a hurry: if it decoded the frame itself,
 // fresh is not nil.
-func (c *FrameCache) frameFirst(ctx context.Context, img *Image, frame uint32) (raw []byte, fresh *freshFrame, err error) {
+func (c *FrameCache) frameFirst(ctx context.Context, img *Image, frame uint32) (raw []byte, fresh *freshFrame, source Source, err error) {
 	if cached, ok := c.Lookup(img, frame); ok {
-		return cached, nil, nil
+		return cached, nil, FromCache, nil
 	}
-	key := cacheKey(img, frame)
-	f, leads := c.join(key)
-	if !leads {
-		raw, err = f.wait(ctx)
-		return raw, nil, err
+	for {
+		f, leads := c.join(cacheKey(img, frame), false)
+		if leads {
+			raw, fresh, err = c.lead(ctx, img, frame, f)
+			return raw, fresh, FromDecode, err
+		}
+		if raw, err = f.wait(ctx); !errors.Is(err, errAheadFailed) {
+			return raw, nil, f.source(), err
+		}
 	}
-	led := [1]freshFrame{{cache: c, key: key, flight: f, use: &frameUse{frame: frame}}}
+}
+
+// lead decodes a frame whose flight the caller leads.
+func (c *FrameCache) lead(ctx context.Context, img *Image, frame uint32, f *flight) ([]byte, *freshFrame, error) {
+	led := [1]freshFrame{{cache: c, key: cacheKey(img, frame), flight: f, use: &frameUse{frame: frame}}}
 	img.decodeFresh(ctx, led[:])
-	fresh = &led[0]
+	fresh := &led[0]
 	if fresh.err != nil {
 		fresh.fail()
 		return nil, nil, fresh.err
@@ -139,15 +154,24 @@ func (c *FrameCache) frameFirst(ctx context.Context, img *Image, frame uint32) (
 	return fresh.raw, fresh, nil
 }
 
-// join returns the flight of a frame and whether the caller is to decode it.
-func (c *FrameCache) join(key uint64) (f *flight, leads bool) {
+// source is where the bytes of who waits for the flight come from.
+func (f *flight) source() Source {
+	if f.ahead {
+		return FromAhead
+	}
+	return FromDecode
+}
+
+// join returns the flight of a frame and whether the caller is to decode it;
+// ahead says that he does so before anybody asked.
+func (c *FrameCache) join(key uint64, ahead bool) (f *flight, leads bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if under, ok := c.flights[key]; ok {
 		under.awaited = true
 		return under, false
 	}
-	f = &flight{done: make(chan struct{})}
+	f = &flight{done: make(chan struct{}), ahead: ahead}
 	c.flights[key] = f
 	return f, true
 }

@@ -30,14 +30,27 @@ func (img *Image) ReadFrame(ctx context.Context, entry FrameEntry, dst []byte) e
 // packedBufs holds buffers (*[]byte) for the packed bytes of a frame with slack.
 var packedBufs = sync.Pool{New: newSlackBuf}
 
-// readFrames decodes several frames: what is DEFLATE goes to the engine as one
-// batch, which a device runs in parallel and software decodes two at a time.
+// readFrames reads and decodes several frames.
 func (img *Image) readFrames(ctx context.Context, reads []frameRead) {
-	deflated := make([]int, 0, len(reads))
 	for i := range reads {
 		r := &reads[i]
 		r.buf, _ = packedBufs.Get().(*[]byte)
-		if r.err = img.readPacked(r); r.err != nil {
+		r.err = img.readPacked(r)
+	}
+	img.decodePacked(ctx, reads)
+	for i := range reads {
+		packedBufs.Put(reads[i].buf)
+	}
+}
+
+// decodePacked decodes those frames whose packed bytes were read: what is DEFLATE
+// goes to the engine as one batch, which a device runs in parallel and software
+// decodes two at a time.
+func (img *Image) decodePacked(ctx context.Context, reads []frameRead) {
+	deflated := make([]int, 0, len(reads))
+	for i := range reads {
+		r := &reads[i]
+		if r.err != nil {
 			continue
 		}
 		if r.entry.Codec == CodecDeflate {
@@ -50,7 +63,6 @@ func (img *Image) readFrames(ctx context.Context, reads []frameRead) {
 	img.inflate(ctx, reads, deflated)
 	for i := range reads {
 		reads[i].err = inFile(img.path, reads[i].err)
-		packedBufs.Put(reads[i].buf)
 	}
 }
 

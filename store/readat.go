@@ -15,40 +15,58 @@ import (
 // the end of the memory file it returns the number of bytes there were and
 // io.EOF. On any other error dst must not be used: it may be half written.
 func (c *FrameCache) ReadAt(ctx context.Context, img *Image, dst []byte, rawOff int64) (int, error) {
-	n, keep, err := c.ReadFirst(ctx, img, dst, rawOff)
-	if keep != nil {
-		keep()
+	served, err := c.ReadFirst(ctx, img, dst, rawOff)
+	if served.Keep != nil {
+		served.Keep()
 	}
-	return n, err
+	return served.LenBytes, err
 }
 
-// ReadFirst is ReadAt for a caller whom somebody waits for. If keep is not nil,
-// the caller must call it once the bytes are on their way: it puts into the cache
-// what was decoded. Others who need the same frame wait for it.
-func (c *FrameCache) ReadFirst(ctx context.Context, img *Image, dst []byte, rawOff int64) (n int, keep func(), err error) {
+// Source says where the bytes of a request came from; of several, the slowest.
+type Source uint8
+
+// The sources, from the fastest to the slowest.
+const (
+	FromZeros  Source = iota // all pages are zero
+	FromCache                // a decoded frame was in the cache
+	FromAhead                // a frame that an AheadReader has, or was decoding
+	FromDecode               // a frame that was decoded for the request, or for another one
+)
+
+// Served is what ReadFirst found.
+type Served struct {
+	LenBytes int
+	Source   Source
+	// Keep, if not nil, must be called once the bytes are on their way: it puts
+	// into the cache what was decoded. Others who need the same frame wait for it.
+	Keep func()
+}
+
+// ReadFirst is ReadAt for a caller whom somebody waits for.
+func (c *FrameCache) ReadFirst(ctx context.Context, img *Image, dst []byte, rawOff int64) (Served, error) {
 	if rawOff < 0 {
-		return 0, nil, fmt.Errorf("%s: raw offset %d: %w", img.path, rawOff, ErrOption)
+		return Served{}, fmt.Errorf("%s: raw offset %d: %w", img.path, rawOff, ErrOption)
 	}
 	if rawOff >= img.header.RawBytes {
-		return 0, nil, io.EOF
+		return Served{}, io.EOF
 	}
 	var eof error
 	if left := img.header.RawBytes - rawOff; int64(len(dst)) > left {
 		dst, eof = dst[:left], io.EOF
 	}
 	if len(dst) == 0 {
-		return 0, nil, eof
+		return Served{}, eof
 	}
 	firstPage, endPage := rawOff/PageBytes, pagesOf(rawOff+int64(len(dst)))
 	refs := make([]PageRef, endPage-firstPage)
 	if err := img.Pages(firstPage, refs); err != nil {
-		return 0, nil, err
+		return Served{}, err
 	}
 	r := rangeReader{cache: c, img: img, dst: dst, skipBytes: int(rawOff % PageBytes)}
 	if err := r.read(ctx, refs); err != nil {
-		return 0, nil, err
+		return Served{}, err
 	}
-	return len(dst), r.keep, eof
+	return Served{LenBytes: len(dst), Source: Source(r.source.Load()), Keep: r.keep}, eof
 }
 
 // rangeReader serves one request. Pages of a frame are rarely all adjacent
@@ -60,7 +78,18 @@ type rangeReader struct {
 	skipBytes int // where dst begins in the first page
 
 	frames []frameUse
-	keep   func() // see ReadFirst
+	keep   func()        // see Served
+	source atomic.Uint32 // a Source
+}
+
+// used takes note of a source; the slowest counts.
+func (r *rangeReader) used(s Source) {
+	for {
+		known := r.source.Load()
+		if uint32(s) <= known || r.source.CompareAndSwap(known, uint32(s)) {
+			return
+		}
+	}
 }
 
 // frameUse is what a request needs of one frame.
@@ -132,10 +161,11 @@ func (r *rangeReader) page(index int) []byte {
 // readOne reads from the only frame, a page fault as a rule, and leaves it to
 // the caller when to put it into the cache.
 func (r *rangeReader) readOne(ctx context.Context) error {
-	raw, fresh, err := r.cache.frameFirst(ctx, r.img, r.frames[0].frame)
+	raw, fresh, source, err := r.cache.frameFirst(ctx, r.img, r.frames[0].frame)
 	if err != nil {
 		return err
 	}
+	r.used(source)
 	err = r.copyFrame(&r.frames[0], raw)
 	if fresh == nil {
 		return err
@@ -173,6 +203,9 @@ const batchFrames = 8
 // never wait for each other.
 func (r *rangeReader) readBatch(ctx context.Context, uses []frameUse) error {
 	mine, others := r.claim(uses)
+	if len(mine) > 0 {
+		r.used(FromDecode)
+	}
 	r.img.decodeFresh(ctx, mine)
 	var failed error
 	for i := range mine {
@@ -192,12 +225,20 @@ type otherFrame struct {
 }
 
 func (o *otherFrame) read(ctx context.Context, r *rangeReader) error {
+	source := FromCache
 	if o.flight != nil {
 		var err error
-		if o.raw, err = o.flight.wait(ctx); err != nil {
+		source = o.flight.source()
+		o.raw, err = o.flight.wait(ctx)
+		if errors.Is(err, errAheadFailed) {
+			source = FromDecode
+			o.raw, err = r.cache.Frame(ctx, r.img, o.use.frame)
+		}
+		if err != nil {
 			return err
 		}
 	}
+	r.used(source)
 	return r.copyFrame(o.use, o.raw)
 }
 
@@ -211,7 +252,7 @@ func (r *rangeReader) claim(uses []frameUse) (mine []freshFrame, others []otherF
 			continue
 		}
 		key := cacheKey(r.img, use.frame)
-		f, leads := r.cache.join(key)
+		f, leads := r.cache.join(key, false)
 		if leads {
 			mine = append(mine, freshFrame{cache: r.cache, key: key, flight: f, use: use})
 		} else {

@@ -1,0 +1,169 @@
+package prefetch
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sabrefs/store"
+)
+
+// ErrGone is returned by a [Sink] when nobody can have pages of the file any more:
+// the kernel has forgotten the inode, or the mount is gone.
+var ErrGone = errors.New("the kernel does not know the file")
+
+// Sink takes pages ahead of the guest: it is the page cache of one file.
+type Sink interface {
+	// Store puts whole pages there. It may wait for reads of these pages, and is
+	// called from several goroutines at once.
+	Store(rawOff int64, raw []byte) error
+}
+
+// Config says what to prefetch.
+type Config struct {
+	Image *store.Image
+	Cache *store.FrameCache
+	Sink  Sink
+	// Pages is the working set in first-touch order, each page once.
+	Pages []uint32
+	// All goes on with the rest of the image, at low priority.
+	All bool
+	// Gate tells of demand, which goes first.
+	Gate *Gate
+	// Budget bounds what is pushed.
+	Budget *Budget
+	// Tracker is told what was planned and pushed.
+	Tracker *Tracker
+	// Workers is the number of goroutines; 0 means what suits the processors.
+	Workers int
+	// Report is told of errors that do not end the run.
+	Report func(error)
+}
+
+// Run is prefetch of one file under way. Its methods may be called from any
+// goroutine.
+type Run struct {
+	config Config
+	began  time.Time
+
+	state      atomic.Int32 // a State
+	wallNanos  atomic.Int64 // from the start to the last push of the working set
+	pushed     atomic.Int64 // bytes
+	taken      atomic.Int64 // bytes of the budget
+	calls      atomic.Int64
+	readBytes  atomic.Int64
+	rawBytes   atomic.Int64 // decoded
+	frames     atomic.Int64
+	badFrames  atomic.Int64
+	readNanos  atomic.Int64
+	decNanos   atomic.Int64
+	pushNanos  atomic.Int64
+	planNanos  atomic.Int64
+	failedPush atomic.Int64
+}
+
+// State says how far a run is.
+type State int32
+
+// The states of a run.
+const (
+	Running    State = iota // the working set is being pushed
+	Background              // it is there; the rest of the image is being pushed
+	Done                    // all is there
+	Stopped                 // ended by its context, by the budget, or because the kernel forgot the file
+)
+
+var stateNames = [...]string{Running: "running", Background: "background", Done: "done", Stopped: "stopped"}
+
+// String returns the name that reports use.
+func (s State) String() string { return stateNames[s] }
+
+// New returns a run that has not begun.
+func New(config Config) *Run {
+	if config.Workers == 0 {
+		config.Workers = runtime.NumCPU() + readersAhead
+	}
+	return &Run{config: config, began: time.Now()}
+}
+
+// readersAhead is how many workers there are beyond one for each processor: while
+// they wait for the disk, the others decode and push.
+const readersAhead = 2
+
+// TakenBytes is what the run took of its budget.
+func (r *Run) TakenBytes() int64 { return r.taken.Load() }
+
+// Do prefetches until all is pushed, the context ends, or there is nobody left to
+// push to. It is called once. What was pushed stays.
+func (r *Run) Do(ctx context.Context) {
+	err := r.pushWorkingSet(ctx)
+	r.wallNanos.Store(int64(time.Since(r.began)))
+	if err == nil && r.config.All {
+		r.state.Store(int32(Background))
+		err = r.pushRest(ctx)
+	}
+	if err == nil {
+		r.state.Store(int32(Done))
+		return
+	}
+	r.state.Store(int32(Stopped))
+	if !errors.Is(err, context.Canceled) && !errors.Is(err, ErrGone) && !errors.Is(err, errBudget) {
+		r.config.Report(err)
+	}
+}
+
+// errBudget ends a run that may push no more.
+var errBudget = errors.New("the prefetch budget is used up")
+
+func (r *Run) pushWorkingSet(ctx context.Context) error {
+	for _, page := range r.config.Pages {
+		r.config.Tracker.plan(int64(page))
+	}
+	batches, err := makePlan(r.config.Image, r.config.Pages)
+	r.planNanos.Store(int64(time.Since(r.began)))
+	if err != nil {
+		return err
+	}
+	return r.pushAll(ctx, batches, min(r.config.Workers, len(batches)))
+}
+
+// pushAll has workers push batches in their order.
+func (r *Run) pushAll(ctx context.Context, batches []batch, workers int) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var next atomic.Int64
+	var group sync.WaitGroup
+	for range workers {
+		group.Go(func() {
+			if err := r.work(ctx, batches, &next); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	group.Wait()
+	return context.Cause(ctx)
+}
+
+// work is one worker.
+func (r *Run) work(ctx context.Context, batches []batch, next *atomic.Int64) (err error) {
+	reader, err := r.config.Cache.NewAheadReader(r.config.Image)
+	if err != nil {
+		return err
+	}
+	w := worker{run: r, reader: reader}
+	defer func() { err = errors.Join(err, w.close()) }()
+	for ctx.Err() == nil {
+		i := next.Add(1) - 1
+		if i >= int64(len(batches)) {
+			return nil
+		}
+		r.config.Gate.yield(ctx, false)
+		if err := w.push(ctx, &batches[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
