@@ -20,7 +20,21 @@
 // [Merge] makes one trace of several recordings, by union, intersection or
 // "seen in at least k runs". [Compare] says how alike two are.
 //
+// A [Run] pushes the pages of a working set into the page cache ahead of the guest.
+// A plan is made first: the pages by frame, so that each frame is decoded once; in
+// windows of a few megabytes that keep first-touch order among themselves, and
+// address order within, so that one call pushes a run of neighbors; and in batches
+// of frames that are read with one access to the disk. Workers then take batches in
+// turn: read, decode, push. Frames go through the store's [store.FrameCache]: demand
+// uses what is decoded ahead, and the other way round.
+//
+// A [Gate] lets demand go first, a [Budget] bounds what is pushed, a [Tracker] knows
+// afterwards what it was good for.
+//
 // # Invariants
+//
+// What is pushed are the bytes that demand would have got: a frame that does not
+// decode is left out, and who asks for it is told why.
 //
 // A trace that was decoded is sound: every page lies within the memory and
 // occurs once, times do not decrease, no page was seen in more runs than there
@@ -32,7 +46,10 @@
 //
 // # Concurrency
 //
-// A trace is a plain value: many may read it, nobody may change it meanwhile.
+// A trace is a plain value: many may read it, nobody may change it meanwhile. A run
+// is started once, by [Run.Do], and may be asked for its counts from anywhere. A
+// worker never waits at the gate, for the disk or for another's frame while others
+// wait for frames of its own.
 //
 // # What it refuses
 //
