@@ -1,11 +1,15 @@
 package fs
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"sabrefs/iaa"
 )
@@ -21,6 +25,8 @@ var (
 	ErrMountPoint = errors.New("mount point is not a directory")
 	// ErrMounted is returned when something is mounted at the mount point.
 	ErrMounted = errors.New("mount point is in use")
+	// ErrTraceDir is returned when the directory for traces cannot be used.
+	ErrTraceDir = errors.New("directory of traces cannot be used")
 	// ErrNested is returned when the mount point is the store or inside it:
 	// the mount would show itself.
 	ErrNested = errors.New("mount point is inside the store")
@@ -40,8 +46,24 @@ type Config struct {
 	AllowOther bool
 	// CacheBytes bounds the decoded frames that are kept; 0 keeps none.
 	CacheBytes int64
-	// Prefetch is validated and reported; see PrefetchMode.
+	// Prefetch says what is pushed into the page cache ahead of the guest.
 	Prefetch PrefetchMode
+	// PrefetchBudgetBytes bounds what prefetch keeps in the page cache for all files
+	// that are in use together; 0 means half of the memory that is available when
+	// the mount begins.
+	PrefetchBudgetBytes int64
+	// WorkingSetDir has traces, NAME.ws for the memory file NAME of the mount. They
+	// go before what images say of themselves.
+	WorkingSetDir string
+	// RecordDir, if set, makes the mount record: it gets a trace NAME.ws of each
+	// memory file that is opened. Such a mount does not prefetch.
+	RecordDir string
+	// RecordWindow ends a recording so long after the file was first opened; 0
+	// records until the mount ends.
+	RecordWindow time.Duration
+	// LookUp makes the kernel know files of the mount, given by their paths: it
+	// must do so from another process. PrefetchEager needs it.
+	LookUp func(ctx context.Context, paths []string) error
 	// Logger receives what an operator should know; nil discards it.
 	Logger *slog.Logger
 	// Engine decodes DEFLATE frames; nil means in software.
@@ -57,8 +79,11 @@ func (c Config) checked() (Config, error) {
 	if c.CacheBytes < 0 {
 		return c, fmt.Errorf("%w: a cache of %d bytes", ErrConfig, c.CacheBytes)
 	}
-	if c.Prefetch < PrefetchNone || c.Prefetch > PrefetchEager {
-		return c, fmt.Errorf("%w: %v", ErrConfig, c.Prefetch)
+	if err := c.checkPrefetch(); err != nil {
+		return c, err
+	}
+	if c.PrefetchBudgetBytes == 0 {
+		c.PrefetchBudgetBytes = availableBytes() / 2
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -71,12 +96,59 @@ func (c Config) checked() (Config, error) {
 	if c.StoreDir, err = filepath.Abs(c.StoreDir); err != nil {
 		return c, fmt.Errorf("%w: %s: %w", ErrStore, c.StoreDir, err)
 	}
+	if err := c.prepareTraceDirs(); err != nil {
+		return c, err
+	}
 	// The mount point comes first: it may be a dead mount, which must not be
 	// touched by looking at the store through it.
 	if c.MountPoint, err = resolveMountPoint(c.MountPoint); err != nil {
 		return c, err
 	}
 	return c, c.checkPaths()
+}
+
+// prepareTraceDirs makes sure that there are the directories for traces: a
+// recording that cannot be written would be lost.
+func (c *Config) prepareTraceDirs() (err error) {
+	if c.RecordDir != "" {
+		if c.RecordDir, err = filepath.Abs(c.RecordDir); err != nil {
+			return fmt.Errorf("%w: %s: %w", ErrTraceDir, c.RecordDir, err)
+		}
+		const everybodyReads = 0o755
+		if err := os.MkdirAll(c.RecordDir, everybodyReads); err != nil {
+			return fmt.Errorf("%w: %w", ErrTraceDir, err)
+		}
+		if err := unix.Access(c.RecordDir, unix.W_OK|unix.X_OK); err != nil {
+			return fmt.Errorf("%w: writing to %s: %w", ErrTraceDir, c.RecordDir, err)
+		}
+	}
+	if c.WorkingSetDir != "" {
+		if c.WorkingSetDir, err = filepath.Abs(c.WorkingSetDir); err != nil {
+			return fmt.Errorf("%w: %s: %w", ErrTraceDir, c.WorkingSetDir, err)
+		}
+		if info, err := os.Stat(c.WorkingSetDir); err != nil {
+			return fmt.Errorf("%w: %w", ErrTraceDir, err)
+		} else if !info.IsDir() {
+			return fmt.Errorf("%w: %s is not a directory", ErrTraceDir, c.WorkingSetDir)
+		}
+	}
+	return nil
+}
+
+func (c Config) checkPrefetch() error {
+	switch {
+	case c.Prefetch < PrefetchNone || c.Prefetch > PrefetchEager:
+		return fmt.Errorf("%w: %v", ErrConfig, c.Prefetch)
+	case c.PrefetchBudgetBytes < 0:
+		return fmt.Errorf("%w: a prefetch budget of %d bytes", ErrConfig, c.PrefetchBudgetBytes)
+	case c.RecordWindow < 0:
+		return fmt.Errorf("%w: a recording window of %v", ErrConfig, c.RecordWindow)
+	case c.RecordDir != "" && c.Prefetch != PrefetchNone:
+		return fmt.Errorf("%w: a mount that records sees what the guest touches only without prefetch, not with %v", ErrConfig, c.Prefetch)
+	case c.Prefetch == PrefetchEager && c.LookUp == nil:
+		return fmt.Errorf("%w: prefetch %v without a way to look files up", ErrConfig, c.Prefetch)
+	}
+	return nil
 }
 
 func (c Config) checkPaths() error {

@@ -11,12 +11,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// rootRel is the path of the root in the store.
+const rootRel = "."
+
 // dirNode is a directory of the store.
 type dirNode struct {
 	gofs.Inode
 	readOnlyDir
 	tree *tree
-	rel  string // "." for the root
+	rel  string // rootRel for the root
 }
 
 // Lookup finds a name and fills in its attributes.

@@ -36,6 +36,13 @@ func (t *tree) report(op, rel string, err error) {
 	}
 }
 
+// logTrace says, once, why a trace is not used.
+func (t *tree) logTrace(n *memNode, err error) {
+	if t.logged.first("trace\x00" + err.Error()) {
+		t.log.Error("trace of a working set is not used", "file", n.name(), "err", err)
+	}
+}
+
 func errnoOf(err error) syscall.Errno {
 	number, isSystem := errors.AsType[syscall.Errno](err)
 	switch {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 
+	"sabrefs/prefetch"
 	"sabrefs/store"
 )
 
@@ -32,6 +34,7 @@ type memNode struct {
 	st     unix.Stat_t  // of the image file, at the latest lookup; guarded by mu
 	opened fileIdent    // what image was opened from; guarded by mu
 	image  *sharedImage // may be closed by now; guarded by mu
+	use    fileUse      // guarded by mu
 }
 
 func newMemNode(t *tree, e *entry) *memNode {
@@ -65,14 +68,18 @@ func (n *memNode) fillAttr(attr *fuse.Attr) {
 	attr.Nlink = 1
 }
 
+// name is the path of the memory file in the mount.
+func (n *memNode) name() string { return strings.TrimSuffix(n.rel, imageSuffix) }
+
 // Open opens the memory file, for writing too (see the package comment).
-func (n *memNode) Open(context.Context, uint32) (gofs.FileHandle, uint32, syscall.Errno) {
+func (n *memNode) Open(_ context.Context, flags uint32) (gofs.FileHandle, uint32, syscall.Errno) {
 	image, err := n.acquire()
 	if err != nil {
 		return nil, 0, n.tree.errno("open", n.rel, err)
 	}
 	n.tree.stats.opens.Add(1)
-	return &memHandle{node: n, image: image}, fuse.FOPEN_KEEP_CACHE, 0
+	h := &memHandle{node: n, image: image, bypassesCache: flags&unix.O_DIRECT != 0}
+	return h, n.beginUse(h), 0
 }
 
 // acquire returns the open image, which the caller must release. It opens the
@@ -102,26 +109,56 @@ func (n *memNode) acquire() (*sharedImage, error) {
 // memHandle is an open memory file.
 type memHandle struct {
 	readOnlyHandle
-	node  *memNode
-	image *sharedImage
+	node          *memNode
+	image         *sharedImage
+	stats         *fileStats
+	recording     *recording        // nil if the mount does not record
+	tracker       *prefetch.Tracker // nil without prefetch
+	bypassesCache bool              // O_DIRECT: what it reads, no page cache has asked for
 }
 
 // Read decodes what the kernel asks for. The context, which ends when a signal
 // reaches the reader, is ignored on purpose: see the package comment.
 func (h *memHandle) Read(_ context.Context, dest []byte, rawOff int64) (fuse.ReadResult, syscall.Errno) {
+	began := time.Now()
 	if !h.image.retain() { // RELEASE was faster
 		return nil, syscall.EBADF
 	}
 	defer h.image.release(h.node)
+	if h.refusesReadAhead(dest, rawOff) {
+		return nil, syscall.EIO
+	}
 	t := h.node.tree
-	n, keep, err := t.cache.ReadFirst(context.Background(), h.image.Image, dest, rawOff)
+	t.ahead.gate.Enter()
+	defer t.ahead.gate.Leave()
+	if h.tracker != nil {
+		firstPage := rawOff / store.PageBytes
+		h.tracker.Demand(firstPage, min(firstPage+int64(len(dest)+store.PageBytes-1)/store.PageBytes, h.node.header.PageCount())-firstPage)
+	}
+	served, err := t.cache.ReadFirst(context.Background(), h.image.Image, dest, rawOff)
 	if err != nil && !errors.Is(err, io.EOF) {
 		t.stats.failedReads.Add(1)
+		h.stats.failedReads.Add(1)
 		return nil, t.errno("read", h.node.rel, named(err, t.dir.display(h.node.rel)))
 	}
 	t.stats.reads.Add(1)
-	t.stats.readBytes.Add(int64(n))
-	return &reply{data: dest[:n], keep: keep, push: t.pusher.plan(h, rawOff, n)}, 0
+	t.stats.readBytes.Add(int64(served.LenBytes))
+	h.stats.served(served, time.Since(began))
+	return &reply{data: dest[:served.LenBytes], keep: served.Keep, push: t.pusher.plan(h, rawOff, served.LenBytes)}, 0
+}
+
+// refusesReadAhead records a touched page, and refuses a request for several: see
+// recording.
+func (h *memHandle) refusesReadAhead(dest []byte, rawOff int64) bool {
+	if !h.recording.active() || h.bypassesCache {
+		return false
+	}
+	if len(dest) > store.PageBytes {
+		h.stats.refusedReadAheads.Add(1)
+		return true
+	}
+	h.recording.touch(uint32(rawOff / store.PageBytes))
+	return false
 }
 
 // Write refuses, and has the kernel forget the bytes if they got into its
@@ -167,8 +204,17 @@ func (h *memHandle) Lseek(_ context.Context, off uint64, whence uint32) (uint64,
 	return uint64(pos), 0
 }
 
+// Flush is called whenever a descriptor is closed, and the caller waits for it: a
+// trace is complete as far as this process was concerned.
+func (h *memHandle) Flush(context.Context) syscall.Errno {
+	h.saveRecording()
+	return 0
+}
+
 // Release lets go of the image.
 func (h *memHandle) Release(context.Context) syscall.Errno {
+	h.saveRecording()
+	h.node.endUse(h)
 	h.image.release(h.node)
 	return 0
 }

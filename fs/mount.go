@@ -37,6 +37,7 @@ const (
 type Server struct {
 	config Config
 	tree   *tree
+	root   *dirNode
 	fuse   *fuse.Server
 	done   chan struct{} // closed when the mount is gone and all is released
 }
@@ -61,6 +62,9 @@ func Mount(ctx context.Context, config Config) (*Server, error) {
 		return nil, errors.Join(err, t.close())
 	}
 	s.tuneReadAhead()
+	if config.Prefetch == PrefetchEager {
+		go s.prefetchEagerly()
+	}
 	return s, nil
 }
 
@@ -73,9 +77,13 @@ func newTree(config Config) (*tree, error) {
 	if err != nil {
 		return nil, errors.Join(err, dir.close())
 	}
-	t := &tree{dir: dir, cache: cache, log: config.Logger, catalog: &catalog{dir: dir, engine: config.Engine}}
+	t := &tree{config: config, dir: dir, cache: cache, log: config.Logger, catalog: &catalog{dir: dir, engine: config.Engine}}
 	t.scrub = newScrubber(&t.stats, func(ino uint64, err error) {
 		t.log.Error("the kernel keeps pages that were written to", "inode", ino, "err", err)
+	})
+	t.ahead = newAhead(t, config)
+	t.recorder = newRecorder(config, func(name string, err error) {
+		t.log.Error("writing a trace failed", "file", name, "err", err)
 	})
 	if *config.pushNeighbors {
 		t.pusher = newPusher(cache, &t.stats, func(rel string, err error) { t.report("push", rel, err) })
@@ -85,15 +93,17 @@ func newTree(config Config) (*tree, error) {
 
 // close releases everything. No request may be under way any more.
 func (t *tree) close() error {
+	t.ahead.close()
 	t.pusher.close()
 	t.scrub.close()
 	t.cache.Close()
-	return t.dir.close()
+	return errors.Join(t.recorder.close(), t.dir.close())
 }
 
 // start mounts and begins to serve.
 func (s *Server) start() error {
-	root := &dirNode{tree: s.tree, rel: "."}
+	root := &dirNode{tree: s.tree, rel: rootRel}
+	s.root = root
 	st, err := s.tree.dir.stat(root.rel)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrStore, err)
@@ -171,7 +181,7 @@ func panicHandler(logger *slog.Logger) func(any) fuse.Status {
 func (s *Server) serve() {
 	s.fuse.Serve()
 	if err := s.tree.close(); err != nil {
-		s.config.Logger.Warn("closing the store failed", "err", err)
+		s.config.Logger.Error("closing the store failed", "err", err)
 	}
 	close(s.done)
 }

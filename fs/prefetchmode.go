@@ -2,18 +2,16 @@ package fs
 
 import "fmt"
 
-// PrefetchMode says what is to be decoded ahead of the guest.
-//
-// A mount accepts and reports a mode; so far it does nothing with it: pages
-// are decoded on demand in every mode.
+// PrefetchMode says what is decoded, and pushed into the page cache, ahead of the
+// guest.
 type PrefetchMode int
 
 // The prefetch modes.
 const (
 	PrefetchNone  PrefetchMode = iota // nothing
-	PrefetchWS                        // the recorded working set, when the file is opened
-	PrefetchAll                       // the whole image, when the file is opened
-	PrefetchEager                     // the recorded working set, when the mount begins
+	PrefetchWS                        // the working set, when the file is opened
+	PrefetchAll                       // the same, and then the rest of the image in the background
+	PrefetchEager                     // the working sets of all images, when the mount begins
 )
 
 var prefetchNames = [...]string{PrefetchNone: "none", PrefetchWS: "ws", PrefetchAll: "all", PrefetchEager: "eager"}

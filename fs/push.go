@@ -2,12 +2,10 @@ package fs
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"sync"
-	"syscall"
 
-	gofs "github.com/hanwen/go-fuse/v2/fs"
-
+	"sabrefs/prefetch"
 	"sabrefs/store"
 )
 
@@ -118,6 +116,9 @@ func (p *pusher) push(job pushJob) error {
 		bytes := runBytes(refs[run.first:run.end], raw)
 		bytes = bytes[:min(int64(len(bytes)), job.image.RawBytes()-rawOff)] // or the file would grow
 		if err := storePages(&job.node.Inode, rawOff, bytes); err != nil {
+			if errors.Is(err, prefetch.ErrGone) {
+				return nil
+			}
 			return err
 		}
 		p.stats.pushes.Add(1)
@@ -173,14 +174,4 @@ func runBytes(refs []store.PageRef, raw []byte) []byte {
 		}
 	}
 	return bytes
-}
-
-// storePages puts bytes into the kernel's cache. ENOENT means that the kernel
-// has forgotten the inode, which needs no pages then.
-func storePages(node *gofs.Inode, rawOff int64, bytes []byte) error {
-	errno := node.WriteCache(rawOff, bytes)
-	if errno == 0 || errno == syscall.ENOENT || errno == syscall.ENODEV {
-		return nil
-	}
-	return fmt.Errorf("storing %d bytes at %d in the page cache: %w", len(bytes), rawOff, errno)
 }

@@ -11,16 +11,16 @@ type counters struct {
 // Stats are counts since the mount began. They are taken one after the other
 // and need not agree exactly.
 type Stats struct {
-	Opens         int64 // of memory files
-	Reads         int64 // READ requests of memory files that were answered
-	ReadBytes     int64 // bytes in those answers
-	FailedReads   int64 // READ requests of memory files that ended in an error
-	RefusedWrites int64 // WRITE requests to memory files, all refused
-	Scrubs        int64 // ranges that the kernel dropped after a refused write
-	Pushes        int64 // runs of neighboring pages put into the page cache
-	PushedBytes   int64 // bytes in those runs
-	DroppedPushes int64 // frames not pushed because too much was under way
-	FailedPushes  int64 // frames not pushed because of an error
+	Opens         int64 `json:"opens"`          // of memory files
+	Reads         int64 `json:"reads"`          // READ requests of memory files that were answered
+	ReadBytes     int64 `json:"read_bytes"`     // bytes in those answers
+	FailedReads   int64 `json:"failed_reads"`   // READ requests of memory files that ended in an error
+	RefusedWrites int64 `json:"refused_writes"` // WRITE requests to memory files, all refused
+	Scrubs        int64 `json:"scrubs"`         // ranges that the kernel dropped after a refused write
+	Pushes        int64 `json:"pushes"`         // runs of pages put into the page cache
+	PushedBytes   int64 `json:"pushed_bytes"`   // bytes in those runs
+	DroppedPushes int64 `json:"dropped_pushes"` // frames not pushed because too much was under way
+	FailedPushes  int64 `json:"failed_pushes"`  // pushes that the kernel refused
 }
 
 func (c *counters) snapshot() Stats {

@@ -15,6 +15,7 @@ import (
 // tree is what all nodes of a mount share. Its fields do not change while the
 // mount is served.
 type tree struct {
+	config  Config
 	dir     *storeDir
 	catalog *catalog
 	cache   *store.FrameCache
@@ -23,6 +24,10 @@ type tree struct {
 	pusher  *pusher
 	scrub   *scrubber
 	stats   counters
+
+	ahead    *ahead
+	recorder *recorder // nil unless the mount records
+	files    fileTable
 }
 
 // entry is one name of the mount: a file of the store and, if that is a

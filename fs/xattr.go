@@ -10,8 +10,8 @@ import (
 	"sabrefs/store"
 )
 
-// The extended attributes of a memory file. All but the last come from the
-// image's header.
+// The extended attributes of a memory file, beside xattrStats. All but the last come
+// from the image's header.
 const (
 	xattrRatio       = "user.sabrefs.ratio"
 	xattrUUID        = "user.sabrefs.uuid"
@@ -24,7 +24,7 @@ const (
 )
 
 var xattrNames = []string{xattrRatio, xattrUUID, xattrDigest, xattrRawBytes, xattrPackedBytes,
-	xattrFrameBytes, xattrVersion, xattrCodec}
+	xattrFrameBytes, xattrVersion, xattrCodec, xattrStats}
 
 // writeGuardName is what makes write(2) fail before the kernel copies foreign
 // bytes into pages that guests share. Every write(2) first removes the file's
@@ -41,6 +41,8 @@ func (n *memNode) Getxattr(_ context.Context, name string, dest []byte) (uint32,
 	switch name {
 	case writeGuardName:
 		return copyXattr(dest, writeGuard)
+	case xattrStats:
+		return copyJSON(dest, n.tree.files.of(n.name(), &n.header).report())
 	case xattrCodec:
 		codec, err := n.sampleCodec()
 		if err != nil {

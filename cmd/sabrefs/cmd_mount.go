@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -22,9 +23,15 @@ type mountFlags struct {
 	foreground bool
 	allowOther bool
 	cacheSize  byteSize
-	prefetch   string
 	logFile    string
 	verbose    bool
+
+	prefetch       string
+	prefetchBudget byteSize
+	workingSet     string
+	record         string
+	recordWindow   time.Duration
+	metricsAddr    string
 }
 
 func newMountCommand() *cobra.Command {
@@ -45,13 +52,28 @@ are packed into the store later appear by themselves.
 Map memory files privately (QEMU: share=off): all VMs of a snapshot then share
 the page cache. As root the mount is made directly, otherwise by fusermount3.
 
-The prefetch modes are accepted and checked; in this version pages are decoded
-on demand in all of them.`,
+A guest that resumes touches a small part of its memory: its working set. Record
+it once, with --record, then lay the image out by it (sabrefs repack), or give the
+trace to the mount (--working-set). From then on the pages of the working set are
+decoded on all cores and put into the page cache before the guest asks for them.
+--prefetch says when and what:
+
+  ws     the working set, when a file is opened (the default)
+  all    the same, and then all other pages, in the background
+  eager  the working sets of all images, when the mount begins
+  none   nothing: pages are decoded when a guest touches them
+
+With --record, the mount writes DIR/NAME.ws for each memory file NAME that is
+opened: every page that is touched, in first-touch order, whatever the VMM is. The
+guest runs slower meanwhile. A trace is written when the file is closed, when the
+window ends, and when the store is unmounted; what was there is replaced.`,
 		Example: `  sabrefs mount /store /mnt/snapshots
-  sabrefs mount --foreground --verbose --cache-size 1G /store /mnt/snapshots`,
+  sabrefs mount --record /traces /store /mnt/snapshots
+  sabrefs mount --working-set /traces --prefetch eager /store /mnt/snapshots
+  sabrefs mount --foreground --verbose --metrics-addr localhost:9477 /store /mnt/snapshots`,
 		Args: arguments(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if _, err := fs.ParsePrefetchMode(flags.prefetch); err != nil {
+			if err := flags.check(cmd.Flags().Changed("prefetch")); err != nil {
 				return usageError{err}
 			}
 			if !flags.foreground && !inBackground() {
@@ -65,9 +87,36 @@ on demand in all of them.`,
 	f.BoolVar(&flags.allowOther, "allow-other", false, "let other users use the mount (non-root: needs user_allow_other in /etc/fuse.conf)")
 	f.Var(&flags.cacheSize, "cache-size", "memory for decoded frames; the kernel's page cache comes on top")
 	f.StringVar(&flags.prefetch, "prefetch", fs.PrefetchWS.String(), "none, ws, all or eager")
+	f.Var(&flags.prefetchBudget, "prefetch-budget", "page cache that prefetch may fill for files in use (default: half of the available memory)")
+	f.Lookup("prefetch-budget").DefValue = "" // the text says it
+	f.StringVar(&flags.workingSet, "working-set", "", "directory of traces: DIR/NAME.ws for the memory file NAME")
+	f.StringVar(&flags.record, "record", "", "record working sets: write DIR/NAME.ws for each memory file that is opened")
+	f.DurationVar(&flags.recordWindow, "record-window", defaultRecordWindow, "end a recording so long after the first open; 0 for never")
+	f.StringVar(&flags.metricsAddr, "metrics-addr", "", "serve Prometheus metrics at http://ADDRESS/metrics")
 	f.StringVar(&flags.logFile, "log-file", "", "append the daemon's log to this file (default: none in the background)")
 	f.BoolVarP(&flags.verbose, "verbose", "v", false, "log details")
 	return cmd
+}
+
+// defaultRecordWindow is longer than guests take to warm up.
+const defaultRecordWindow = time.Minute
+
+// check refuses flags that do not go together. A mount that records does not
+// prefetch, unless it was asked to.
+func (flags *mountFlags) check(prefetchGiven bool) error {
+	mode, err := fs.ParsePrefetchMode(flags.prefetch)
+	switch {
+	case err != nil:
+		return err
+	case flags.recordWindow < 0:
+		return fmt.Errorf("--record-window %v: expected a time, or 0", flags.recordWindow)
+	case flags.record == "":
+		return nil
+	case prefetchGiven && mode != fs.PrefetchNone:
+		return fmt.Errorf("--record with --prefetch %v: what is pushed ahead of the guest is not seen when it is touched", mode)
+	}
+	flags.prefetch = fs.PrefetchNone.String()
+	return nil
 }
 
 // runMount mounts and serves until the mount is gone.
@@ -82,10 +131,11 @@ func runMount(ctx context.Context, stderr io.Writer, storeDir, mountPoint string
 	}
 	defer closeLog()
 	slog.SetDefault(logger) // what the accelerator's driver has to say
-	server, err := mountStore(ctx, storeDir, mountPoint, flags, logger)
+	server, stopMetrics, err := mountWithMetrics(ctx, storeDir, mountPoint, flags, logger)
 	if err != nil {
 		return errors.Join(err, reportReady(err))
 	}
+	defer stopMetrics()
 	if err := reportReady(nil); err != nil { // who asked for the mount is gone
 		return errors.Join(err, server.Unmount())
 	}
@@ -123,6 +173,20 @@ const daemonBytes = 48 << 20
 // of letting the heap grow to twice the cache.
 func limitMemory(cacheBytes int64) { debug.SetMemoryLimit(cacheBytes + daemonBytes) }
 
+// mountWithMetrics mounts; if metrics are wanted it serves them too, from before the
+// mount is ready, so that an address that cannot be had is an error of the command.
+func mountWithMetrics(ctx context.Context, storeDir, mountPoint string, flags mountFlags, logger *slog.Logger) (*fs.Server, func(), error) {
+	listener, err := listenForMetrics(ctx, flags.metricsAddr)
+	if err != nil {
+		return nil, nil, err
+	}
+	server, err := mountStore(ctx, storeDir, mountPoint, flags, logger)
+	if err != nil {
+		return nil, nil, errors.Join(err, listener.close())
+	}
+	return server, listener.serve(server, logger), nil
+}
+
 func mountStore(ctx context.Context, storeDir, mountPoint string, flags mountFlags, logger *slog.Logger) (*fs.Server, error) {
 	prefetch, err := fs.ParsePrefetchMode(flags.prefetch)
 	if err != nil {
@@ -131,7 +195,9 @@ func mountStore(ctx context.Context, storeDir, mountPoint string, flags mountFla
 	limitMemory(int64(flags.cacheSize))
 	return fs.Mount(ctx, fs.Config{
 		StoreDir: storeDir, MountPoint: mountPoint, AllowOther: flags.allowOther,
-		CacheBytes: int64(flags.cacheSize), Prefetch: prefetch, Logger: logger,
+		CacheBytes: int64(flags.cacheSize), Logger: logger,
+		Prefetch: prefetch, PrefetchBudgetBytes: int64(flags.prefetchBudget), WorkingSetDir: flags.workingSet,
+		RecordDir: flags.record, RecordWindow: flags.recordWindow, LookUp: lookUpElsewhere,
 	})
 }
 

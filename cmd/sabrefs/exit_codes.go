@@ -84,6 +84,7 @@ var exitClasses = []struct {
 	{sabrefsfs.ErrStore, exitUsage},
 	{sabrefsfs.ErrMountPoint, exitUsage},
 	{sabrefsfs.ErrNested, exitUsage},
+	{sabrefsfs.ErrTraceDir, exitUsage},
 }
 
 // exitCode is the only place that turns errors into exit codes.
