@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 
+	"sabrefs/prefetch"
 	"sabrefs/store"
 
 	sabrefsfs "sabrefs/fs"
@@ -17,13 +18,13 @@ const (
 	exitOK          = 0   // done
 	exitFailure     = 1   // any other failure
 	exitUsage       = 2   // wrong arguments or option values
-	exitDamaged     = 3   // an image is not one, is truncated or is corrupt
-	exitUnsupported = 4   // an image is of a newer version or needs a feature this build lacks
+	exitDamaged     = 3   // an image or a trace is not one, is truncated or is corrupt
+	exitUnsupported = 4   // an image or a trace is of a newer version or needs a feature this build lacks
 	exitExists      = 5   // the target exists; --force replaces it
 	exitBusy        = 6   // the target is being written, or the mount point or mount is in use
 	exitNoSpace     = 7   // no space left for the target
 	exitChanged     = 8   // the input changed while it was read
-	exitParent      = 9   // a parent image is missing or is another one
+	exitParent      = 9   // a parent image is missing or is another one; a trace is of another image
 	exitNotFound    = 10  // a file or directory does not exist
 	exitPermission  = 11  // the system refused access
 	exitNotReady    = 12  // doctor: this machine lacks what mounting needs
@@ -35,13 +36,13 @@ const exitCodesHelp = `Exit codes:
   0    done
   1    any other failure
   2    wrong arguments or option values
-  3    an image is not one, is truncated or is corrupt
-  4    an image is of a newer version, or needs a feature this build lacks
+  3    an image or a trace is not one, is truncated or is corrupt
+  4    an image or a trace is of a newer version, or needs a feature this build lacks
   5    the target exists (--force replaces it)
   6    the target is being written, or the mount point or mount is in use
   7    no space left for the target
   8    the input changed while it was read
-  9    a parent image is missing or is another one
+  9    a parent image is missing or is another one; a trace is of another image
   10   a file or directory does not exist
   11   the system refused access
   12   doctor: this machine lacks what mounting needs
@@ -61,12 +62,15 @@ var exitClasses = []struct {
 	{store.ErrNotImage, exitDamaged},
 	{store.ErrTruncated, exitDamaged},
 	{store.ErrCorrupt, exitDamaged},
+	{prefetch.ErrTraceVersion, exitUnsupported}, // which is an ErrTrace, too
+	{prefetch.ErrTrace, exitDamaged},
 	{store.ErrVersion, exitUnsupported},
 	{store.ErrFeature, exitUnsupported},
 	{store.ErrExists, exitExists},
 	{store.ErrBusy, exitBusy},
 	{store.ErrChanged, exitChanged},
 	{store.ErrParent, exitParent},
+	{prefetch.ErrOtherImage, exitParent},
 	{store.ErrLimit, exitUsage},
 	{store.ErrOption, exitUsage},
 	{sabrefsfs.ErrMounted, exitBusy},

@@ -37,8 +37,8 @@ doctor.
 		return usageError{fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath())}
 	})
 	root.AddCommand(newPackCommand(), newUnpackCommand(), newVerifyCommand(), newInspectCommand(),
-		newMountCommand(), newUmountCommand(), newListCommand(), newDoctorCommand(),
-		newVersionCommand(), newManCommand())
+		newMountCommand(), newUmountCommand(), newListCommand(), newWorkingSetCommand(),
+		newDoctorCommand(), newVersionCommand(), newManCommand())
 	checkGeneratedCommands(root)
 	return root
 }
