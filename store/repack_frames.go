@@ -88,8 +88,8 @@ func (o *oldImage) read(ctx context.Context, f *frameJob, scratch []byte) error 
 }
 
 // maxCopies is how many frames that are taken over may wait for the frame before
-// them to become full: fewer would make many short frames, more would put pages
-// far from their neighbours.
+// them to become full: fewer would make many short frames, more would put its
+// last pages far from their neighbours.
 const maxCopies = 64
 
 // takeOver returns the page map entry of a page in a frame that is taken over.
