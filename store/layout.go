@@ -13,7 +13,7 @@ const (
 	// hotWindowPages is how far the pages of a working set may move: they are
 	// put into frames in the order of their first touch, but within each window
 	// of so many (4 MiB) in the order of their addresses. Whoever pushes them
-	// into a page cache pays for every run of neighbours, some microseconds, and
+	// into a page cache pays for every run of neighbors, some microseconds, and
 	// the guest does not notice an order that is off by 4 MiB.
 	hotWindowPages = 1024
 	// hotGapPages is how many pages between two of a window are taken along, so

@@ -40,11 +40,11 @@ func TestLayoutOrder(t *testing.T) {
 		runs []PageRun
 		want []int64
 	}{
-		"sorted within the window":   {singles(90, 10, 50), []int64{10, 50, 90}},
-		"small gaps are filled":      {singles(13, 10, 17), []int64{10, 11, 12, 13, 17}},
-		"a page counts once":         {[]PageRun{{5, 3}, {6, 1}, {4, 4}}, []int64{4, 5, 6, 7}},
-		"nothing before the first":   {singles(1), []int64{1}},
-		"neighbours need no filling": {[]PageRun{{2, 2}, {0, 2}}, []int64{0, 1, 2, 3}},
+		"sorted within the window":  {singles(90, 10, 50), []int64{10, 50, 90}},
+		"small gaps are filled":     {singles(13, 10, 17), []int64{10, 11, 12, 13, 17}},
+		"a page counts once":        {[]PageRun{{5, 3}, {6, 1}, {4, 4}}, []int64{4, 5, 6, 7}},
+		"nothing before the first":  {singles(1), []int64{1}},
+		"neighbors need no filling": {[]PageRun{{2, 2}, {0, 2}}, []int64{0, 1, 2, 3}},
 	} {
 		wantEqual(t, name, fmt.Sprint(laidOut(t, c.runs, 100)), fmt.Sprint(c.want))
 	}

@@ -233,7 +233,8 @@ type PackResult struct {
 
 // PackFile packs the memory file src into an image at dst. Until it returns
 // without an error, whatever stood at dst stands there still; a killed process
-// leaves nothing. Its memory does not depend on the size of the input.
+// leaves nothing. Its memory does not depend on the size of the input, but for a
+// bit for each page if there is a working set.
 //
 // It fails with ErrExists if dst exists and opt.Overwrite is not set, with
 // ErrChanged if src was written to meanwhile, with ErrLimit if it is too large.

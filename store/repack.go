@@ -21,7 +21,8 @@ import (
 //
 // If opt names no codec (or Raw), frame size or number of shared tables, the
 // image keeps its own: frames without a page of the working set are taken over as
-// they are, and opt.Level is for the others only. Else all is compressed again.
+// they are, and opt.Level is for the others only. Without a level, these become as
+// dense as they seem to have been. Else all is compressed again.
 //
 // Besides what packing takes, it needs 4 bytes of memory for each frame.
 func RepackFile(ctx context.Context, path string, opt PackOptions) (PackResult, error) {
@@ -87,6 +88,9 @@ func (img *Image) keepOptions(opt *PackOptions) (takesOver bool, err error) {
 	opt.Codec, opt.Raw = codec, codec == CodecRaw
 	if opt.FramePages == 0 {
 		opt.FramePages = pages
+	}
+	if takesOver && opt.Level == 0 && codec == CodecZstd && pages >= DefaultFramePages(codec, LevelBest) {
+		opt.Level = LevelBest // no other level makes such large frames by itself
 	}
 	return takesOver, nil
 }

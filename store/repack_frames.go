@@ -89,7 +89,7 @@ func (o *oldImage) read(ctx context.Context, f *frameJob, scratch []byte) error 
 
 // maxCopies is how many frames that are taken over may wait for the frame before
 // them to become full: fewer would make many short frames, more would put its
-// last pages far from their neighbours.
+// last pages far from their neighbors.
 const maxCopies = 64
 
 // takeOver returns the page map entry of a page in a frame that is taken over.

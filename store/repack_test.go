@@ -159,6 +159,23 @@ func TestRepackKeepsStyle(t *testing.T) {
 	}
 }
 
+// TestRepackKeepsLevel: what is compressed again of a dense image is dense again.
+func TestRepackKeepsLevel(t *testing.T) {
+	raw := textMemory(300)
+	for level, want := range map[Level]Level{LevelBest: LevelBest, LevelBetter: LevelDefault} {
+		path, _ := packBytes(t, raw, PackOptions{Codec: CodecZstd, Level: level})
+		result, err := RepackFile(t.Context(), path, PackOptions{WorkingSet: singles(1, 50)})
+		wantNoError(t, err)
+		wantEqual(t, "level", result.Level, want.String())
+		result, err = RepackFile(t.Context(), path, PackOptions{Level: LevelFast})
+		wantNoError(t, err)
+		wantEqual(t, "level that was asked for", result.Level, LevelFast.String())
+		result, err = RepackFile(t.Context(), path, PackOptions{Codec: CodecZstd})
+		wantNoError(t, err)
+		wantEqual(t, "level of all pages", result.Level, LevelDefault.String())
+	}
+}
+
 // TestRepackSharedTables: frames keep the tables that they need.
 func TestRepackSharedTables(t *testing.T) {
 	raw := frameOf(7, 400)

@@ -47,10 +47,12 @@ content is refused before anything is written. Without --working-set, every imag
 keeps the working set that it has; --no-working-set drops it.
 
 With --codec keep and without --frame-size, frames that have no page of the
-working set are taken over as they are, which is quick and keeps the density of
-` + "`pack --level best`" + `; --level is for the pages that are compressed again. Otherwise
-all pages are compressed again, at that level. --hot-codec auto is deflate where an
-accelerator is in use, else lz4, at its densest unless the level is fast.
+working set are taken over as they are. --level is for the pages that are
+compressed again; keep is best for images that look as if ` + "`pack --level best`" + `
+had made them, with zstd in frames of 128K, and default for all others. With a codec
+or a frame size, all pages are compressed again, and keep is default. --hot-codec
+auto is deflate where an accelerator is in use, else lz4, at its densest unless the
+level is fast.
 
 Nothing has to be unmounted: an image that is replaced is a new file, and running
 VMs keep the old one. The disk needs room for both until then.
@@ -71,7 +73,7 @@ As JSON, an image is one object; a directory is {"images": [...], "left_alone":
 	f.BoolVar(&flags.noWorkingSet, "no-working-set", false, "drop the working sets that images have")
 	f.StringVar(&flags.codec, "codec", "keep", "codec of the other pages: keep, auto, deflate, zstd, lz4 or raw")
 	flags.hot.add(f)
-	f.StringVar(&flags.level, "level", "default", "fast, default, better or best, for what is compressed again")
+	f.StringVar(&flags.level, "level", "keep", "keep, fast, default, better or best, for what is compressed again")
 	f.Var(&flags.frameSize, "frame-size", "raw size of the other frames, 4K to 256K, a power of two (default: as they are)")
 	f.IntVar(&flags.workers, "workers", 0, "number of cores to use (default: all)")
 	f.BoolVar(&flags.json, "json", false, "print the result as JSON")
@@ -88,8 +90,10 @@ func (flags repackFlags) options() (store.PackOptions, error) {
 		opt.WorkingSet = []store.PageRun{}
 	}
 	var err error
-	if opt.Level, err = store.ParseLevel(flags.level); err != nil {
-		return opt, err
+	if flags.level != "keep" {
+		if opt.Level, err = store.ParseLevel(flags.level); err != nil {
+			return opt, err
+		}
 	}
 	switch flags.codec {
 	case "keep":
