@@ -92,6 +92,21 @@ func TestPrefetchIsAheadOfTheGuest(t *testing.T) {
 	wantContent(t, path, raw)
 }
 
+// TestPrefetchFromTheImage: an image that knows its working set needs no trace.
+func TestPrefetchFromTheImage(t *testing.T) {
+	dir, raw := t.TempDir(), sampleMemory(1, sampleBytes)
+	options := defaultPack
+	options.WorkingSet = []store.PageRun{{FirstPage: 2000, PageCount: 300}, {FirstPage: 7, PageCount: 90}}
+	packSample(t, dir, "mem", raw, options)
+	m := mountStore(t, dir, withPrefetch(PrefetchWS, ""))
+	openHeld(t, m.file("mem"))
+	r := waitPrefetched(t, m.file("mem"))
+	if r.Set != "image" || r.Planned != 390 || r.Used != 390 {
+		t.Errorf("prefetch: %+v", r)
+	}
+	wantContent(t, m.file("mem"), raw)
+}
+
 // TestPrefetchAll pushes everything that is not zero.
 func TestPrefetchAll(t *testing.T) {
 	dir, raw, traces, _ := tracedStore(t)
