@@ -32,7 +32,6 @@ func TestRecordRepackPrefetch(t *testing.T) {
 
 	sabrefs(t, "mount", storeDir, point)
 	held := openMemory(t, point)
-	defer held.Close()
 	var stats statsReport
 	eventually(t, "prefetch is done", func() bool {
 		stats = decodeJSON[statsReport](t, sabrefs(t, "stats", "--json", point))
@@ -54,7 +53,7 @@ func TestRecordRepackPrefetch(t *testing.T) {
 		}
 	}
 	wantContent(t, filepath.Join(point, "guest", "mem_file"), memory)
-	held.Close()
+	noError(t, held.Close())
 	sabrefs(t, "umount", point)
 	wantGone(t, point)
 }
