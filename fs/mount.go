@@ -62,6 +62,7 @@ func Mount(ctx context.Context, config Config) (*Server, error) {
 		return nil, errors.Join(err, t.close())
 	}
 	s.tuneReadAhead()
+	s.tree.ahead.prepare()
 	if config.Prefetch == PrefetchEager {
 		go s.prefetchEagerly()
 	}
@@ -96,8 +97,7 @@ func (t *tree) close() error {
 	t.ahead.close()
 	t.pusher.close()
 	t.scrub.close()
-	t.cache.Close()
-	return errors.Join(t.recorder.close(), t.dir.close())
+	return errors.Join(t.cache.Close(), t.recorder.close(), t.dir.close())
 }
 
 // start mounts and begins to serve.

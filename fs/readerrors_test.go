@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -20,13 +19,10 @@ import (
 )
 
 // flakyArg says what a disk that loses blocks is told: reads that touch the range
-// fail, all of them or the first few.
+// fail as long as the file While exists.
 type flakyArg struct {
-	Dir, Point      string
-	FromOff, EndOff int64
-	Failures        int64 // how many reads fail
-
-	failedSoFar atomic.Int64
+	Dir, Point, While string
+	FromOff, EndOff   int64
 }
 
 // flakyRole serves a directory in which reads of a part of every file fail, until
@@ -74,8 +70,10 @@ type flakyFile struct {
 // Read fails as a disk does that lost a block.
 func (f *flakyFile) Read(ctx context.Context, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
 	a := f.arg
-	if off < a.EndOff && off+int64(len(dest)) > a.FromOff && a.failedSoFar.Add(1) <= a.Failures {
-		return nil, syscall.EIO
+	if off < a.EndOff && off+int64(len(dest)) > a.FromOff {
+		if _, err := os.Stat(a.While); err == nil {
+			return nil, syscall.EIO
+		}
 	}
 	reader, ok := f.FileHandle.(gofs.FileReader)
 	if !ok {
@@ -84,20 +82,23 @@ func (f *flakyFile) Read(ctx context.Context, dest []byte, off int64) (fuse.Read
 	return reader.Read(ctx, dest, off)
 }
 
-// flakyStore serves a store with a disk of which reads of a frame fail.
-func flakyStore(t *testing.T, dir string, frame store.FrameEntry, failures int64) (point string) {
+// flakyStore serves a store with a disk of which reads of a frame fail, until repair
+// is called.
+func flakyStore(t *testing.T, dir string, frame store.FrameEntry) (point string, repair func()) {
 	t.Helper()
 	requireFUSE(t)
 	point = t.TempDir()
+	broken := filepath.Join(t.TempDir(), "broken")
+	writeFile(t, broken, nil)
 	const block = 4096
 	arg, err := json.Marshal(&flakyArg{
-		Dir: dir, Point: point, Failures: failures,
+		Dir: dir, Point: point, While: broken,
 		FromOff: frame.PackedOff &^ (block - 1), EndOff: frame.PackedOff + int64(frame.PackedLen),
 	})
 	mustNot(t, err)
 	m := &testMount{t: t, point: point, cmd: roleCommand("flaky", string(arg))}
 	m.start()
-	return point
+	return point, func() { mustNot(t, os.Remove(broken)) }
 }
 
 // frameOf is the frame that holds a page.
@@ -117,13 +118,14 @@ func frameOf(t *testing.T, image string, page int64) store.FrameEntry {
 func TestReadErrorWhilePrefetching(t *testing.T) {
 	dir, raw, traces, pages := tracedStore(t)
 	bad := firstData(raw, pages)
-	point := flakyStore(t, dir, frameOf(t, filepath.Join(dir, "snap", "mem_file.sabre"), bad), 1)
+	point, repair := flakyStore(t, dir, frameOf(t, filepath.Join(dir, "snap", "mem_file.sabre"), bad))
 	m := mountStore(t, point, withPrefetch(PrefetchWS, traces))
 	path := m.file("snap/mem_file")
 	openHeld(t, path)
 	if r := waitPrefetched(t, path); r.State != "done" || r.BadFrames == 0 || r.Used == 0 || r.Used >= r.Planned {
 		t.Errorf("prefetch: %+v", r)
 	}
+	repair()
 	mustNot(t, touchPages(t, path, raw, unix.MADV_NORMAL, pages).Run())
 	wantContent(t, path, raw)
 	if s := m.stats(); s.FailedReads != 0 {
@@ -139,7 +141,7 @@ func TestReadErrorWhilePrefetching(t *testing.T) {
 func TestLostBlockWhilePrefetching(t *testing.T) {
 	dir, raw, traces, pages := tracedStore(t)
 	bad := firstData(raw, pages)
-	point := flakyStore(t, dir, frameOf(t, filepath.Join(dir, "snap", "mem_file.sabre"), bad), 1<<40)
+	point, _ := flakyStore(t, dir, frameOf(t, filepath.Join(dir, "snap", "mem_file.sabre"), bad))
 	m := mountStore(t, point, withPrefetch(PrefetchWS, traces))
 	path := m.file("snap/mem_file")
 	f := openHeld(t, path)

@@ -67,6 +67,16 @@ func newAhead(t *tree, config Config) *ahead {
 	}
 }
 
+// prepare makes memory for the first session ready.
+func (a *ahead) prepare() {
+	if a.mode == PrefetchNone {
+		return
+	}
+	if err := a.tree.cache.PrepareAhead(prefetch.DefaultWorkers()); err != nil {
+		a.tree.log.Warn("memory for prefetch is not prepared", "err", err)
+	}
+}
+
 // begin starts a session for a file that the kernel knows, and does not wait for
 // it. warm says that the kernel may have the pages from an earlier session. It
 // returns nil if there is nothing to do.
@@ -133,6 +143,7 @@ func (a *ahead) close() {
 
 // work is what a session does.
 func (a *ahead) work(ctx context.Context, s *session, n *memNode, image *sharedImage, warm bool) {
+	image.WarmTables()
 	pages, source := a.workingSet(n, image)
 	s.set.Store(int32(source))
 	all := a.mode == PrefetchAll

@@ -16,7 +16,7 @@ const (
 	// batchRawBytes is the raw size of frames from which on a batch is full: enough
 	// for a read that a disk likes, and small enough to be pushed out of the
 	// processor's cache.
-	batchRawBytes = 512 << 10
+	batchRawBytes = store.AheadBatchBytes
 	// maxSpanPages bounds one call: 1 MiB.
 	maxSpanPages = 256
 	// maxGapPages is the longest gap between two pages that is pushed along, if its
@@ -182,9 +182,17 @@ func (p *planner) planWindow(window []located, firstBatch int32) ([]batch, error
 // makeSpans puts the pages of a window into the batches of their frames.
 func (p *planner) makeSpans(window []located, batches []batch, firstBatch int32) {
 	makers := make([]spanMaker, len(batches))
+	counts := make([]int, len(batches))
+	p.forEachPlace(window, firstBatch, func(batch int32, _ located, _ place) { counts[batch]++ })
 	for i := range makers {
-		makers[i].batch = &batches[i]
+		makers[i] = spanMaker{batch: &batches[i], places: make([]place, 0, counts[i])}
 	}
+	p.forEachPlace(window, firstBatch, func(batch int32, l located, at place) { makers[batch].add(l, at) })
+}
+
+// forEachPlace visits the pages of a window with their batches, counted from the
+// first of the window. Pages of zeros go with the page before them.
+func (p *planner) forEachPlace(window []located, firstBatch int32, visit func(batch int32, l located, at place)) {
 	current := int32(0)
 	for _, l := range window {
 		at := place{index: zeroPlace}
@@ -193,14 +201,15 @@ func (p *planner) makeSpans(window []located, batches []batch, firstBatch int32)
 			current = f.batch - firstBatch
 			at = place{f.index, l.slot}
 		}
-		makers[current].add(l, at)
+		visit(current, l, at)
 	}
 }
 
 // spanMaker makes the spans of one batch.
 type spanMaker struct {
-	batch *batch
-	gap   []place // behind the last span; of no use unless a page follows
+	batch  *batch
+	places []place // room for those of all spans, which stand one behind the other
+	gap    []place // behind the last span; of no use unless a page follows
 }
 
 // add takes pages in order of address.
@@ -217,10 +226,12 @@ func (m *spanMaker) add(l located, at place) {
 	case l.touch == gapTouch: // a span does not begin with a gap
 	case continues:
 		last := &m.batch.spans[len(m.batch.spans)-1]
-		last.places = append(append(last.places, m.gap...), at)
+		m.places = append(append(m.places, m.gap...), at)
+		last.places = m.places[len(m.places)-len(last.places)-len(m.gap)-1:]
 		m.gap = m.gap[:0]
 	default:
-		m.batch.spans = append(m.batch.spans, span{l.page, []place{at}})
+		m.places = append(m.places, at)
+		m.batch.spans = append(m.batch.spans, span{l.page, m.places[len(m.places)-1:]})
 		m.gap = m.gap[:0]
 	}
 }
@@ -233,41 +244,39 @@ func (p *planner) locate(pages []uint32) error {
 		order[i] = uint64(page)<<32 | uint64(i)
 	}
 	slices.Sort(order)
-	pieces := cutPieces(order)
-	for _, piece := range pieces {
-		p.img.WillNeedPages(int64(order[piece.first]>>32), int64(order[piece.end-1]>>32)+1)
-	}
 	p.byAddress = make([]located, 0, len(pages)+len(pages)/4)
-	for _, piece := range pieces {
-		if err := p.locatePiece(order[piece.first:piece.end]); err != nil {
+	refs := make([]store.PageRef, piecePages)
+	for len(order) > 0 {
+		end := pieceEnd(order)
+		if err := p.locatePiece(order[:end], refs); err != nil {
 			return err
 		}
+		order = order[end:]
 	}
 	return nil
 }
 
-// pieceOf is a part of the sorted pages that is looked up at once.
-type pieceOf struct{ first, end int }
+const (
+	// pieceGapPages is the gap from which on two lookups cost less than one over it.
+	pieceGapPages = 64
+	// piecePages bounds a lookup.
+	piecePages = 4096
+)
 
-// cutPieces ends a piece at a gap over which a lookup of its own pays, and at the
-// size of a part of the page map.
-func cutPieces(order []uint64) []pieceOf {
-	const pieceGap, piecePages = 64, 4096
-	var pieces []pieceOf
-	for first := 0; first < len(order); {
-		end := first + 1
-		for end < len(order) && order[end]>>32-order[end-1]>>32 <= pieceGap && order[end]>>32-order[first]>>32 < piecePages {
-			end++
-		}
-		pieces = append(pieces, pieceOf{first, end})
-		first = end
+// pieceEnd returns how many of the sorted pages are looked up at once.
+func pieceEnd(order []uint64) int {
+	end := 1
+	for end < len(order) && order[end]>>32-order[end-1]>>32 <= pieceGapPages && order[end]>>32-order[0]>>32 < piecePages {
+		end++
 	}
-	return pieces
+	return end
 }
 
-func (p *planner) locatePiece(order []uint64) error {
+// locatePiece looks pages up that lie near one another; refs is room for the
+// places.
+func (p *planner) locatePiece(order []uint64, refs []store.PageRef) error {
 	firstPage := uint32(order[0] >> 32)
-	refs := make([]store.PageRef, uint32(order[len(order)-1]>>32)-firstPage+1)
+	refs = refs[:uint32(order[len(order)-1]>>32)-firstPage+1]
 	if err := p.img.Pages(int64(firstPage), refs); err != nil {
 		return err
 	}

@@ -84,10 +84,13 @@ func (s State) String() string { return stateNames[s] }
 // New returns a run that has not begun.
 func New(config Config) *Run {
 	if config.Workers == 0 {
-		config.Workers = runtime.NumCPU() + readersAhead
+		config.Workers = DefaultWorkers()
 	}
 	return &Run{config: config, began: time.Now()}
 }
+
+// DefaultWorkers is the number of workers that suits the processors.
+func DefaultWorkers() int { return runtime.NumCPU() + readersAhead }
 
 // readersAhead is how many workers there are beyond one for each processor: while
 // they wait for the disk, the others decode and push.

@@ -256,9 +256,9 @@ func TestRunEnds(t *testing.T) {
 		state  string
 		errs   int
 	}{
-		"gone":      {func(int) error { return ErrGone }, math.MaxInt64, "stopped", 0},
+		"gone":     {func(int) error { return ErrGone }, math.MaxInt64, "stopped", 0},
 		"canceled": {func(call int) error { cancel(); return nil }, math.MaxInt64, "stopped", 0},
-		"budget":    {nil, 1 << 20, "stopped", 0},
+		"budget":   {nil, 1 << 20, "stopped", 0},
 		"one fails": {func(call int) error {
 			if call == 2 {
 				return errors.New("no memory")

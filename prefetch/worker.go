@@ -10,10 +10,9 @@ import (
 
 // worker decodes and pushes batches, one at a time.
 type worker struct {
-	run     *Run
-	reader  *store.AheadReader
-	rest    bool   // what it pushes is not of the working set
-	scratch []byte // for spans whose pages do not lie together
+	run    *Run
+	reader *store.AheadReader
+	rest   bool // what it pushes is not of the working set
 }
 
 // close adds what the worker did to the counts of the run.
@@ -76,13 +75,30 @@ func hasBytes(frames []store.AheadFrame, p place) bool {
 	return p.index == zeroPlace || (int(p.slot)+1)*store.PageBytes <= len(frames[p.index].Raw)
 }
 
+// store pushes a span, in one piece if its pages lie together, else by as much as
+// there is scratch memory for.
 func (w *worker) store(ctx context.Context, frames []store.AheadFrame, s span) error {
+	if raw := w.inPlace(frames, s.places); raw != nil {
+		return w.storeBytes(ctx, s, raw)
+	}
+	pages := len(w.reader.Scratch()) / store.PageBytes
+	for len(s.places) > 0 {
+		n := min(pages, len(s.places))
+		part := span{s.firstPage, s.places[:n]}
+		if err := w.storeBytes(ctx, part, w.gathered(frames, part.places)); err != nil {
+			return err
+		}
+		s = span{s.firstPage + uint32(n), s.places[n:]}
+	}
+	return nil
+}
+
+func (w *worker) storeBytes(ctx context.Context, s span, raw []byte) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	run := w.run
 	rawOff := int64(s.firstPage) * store.PageBytes
-	raw := w.bytesOf(frames, s.places)
 	raw = raw[:min(int64(len(raw)), run.config.Image.RawBytes()-rawOff)] // or the file would grow
 	if !run.config.Budget.take(int64(len(raw))) {
 		return errBudget
@@ -107,20 +123,42 @@ func (w *worker) store(ctx context.Context, frames []store.AheadFrame, s span) e
 	return nil
 }
 
-// bytesOf returns the bytes of pages, in place if they lie together.
-func (w *worker) bytesOf(frames []store.AheadFrame, places []place) []byte {
-	first := places[0]
-	together := first.index != zeroPlace
+// inPlace returns the bytes of pages that lie together in memory, nil if they do
+// not.
+func (w *worker) inPlace(frames []store.AheadFrame, places []place) []byte {
+	begin, lenBytes := -1, len(places)*store.PageBytes
 	for i, p := range places {
-		together = together && p.index == first.index && int(p.slot) == int(first.slot)+i
+		if p.index == zeroPlace || frames[p.index].At < 0 {
+			begin = -1
+			break
+		}
+		at := frames[p.index].At + int(p.slot)*store.PageBytes
+		if i == 0 {
+			begin = at
+		} else if at != begin+i*store.PageBytes {
+			return nil
+		}
 	}
-	if together {
-		return frames[first.index].Raw[int(first.slot)*store.PageBytes:][:len(places)*store.PageBytes]
+	if begin >= 0 {
+		return w.reader.Piece(begin, lenBytes)
 	}
-	if w.scratch == nil {
-		w.scratch = make([]byte, maxSpanPages*store.PageBytes)
+	return inOneFrame(frames, places)
+}
+
+// inOneFrame is inPlace for pages of a frame that is not in the reader's memory.
+func inOneFrame(frames []store.AheadFrame, places []place) []byte {
+	first := places[0]
+	for i, p := range places {
+		if p.index == zeroPlace || p.index != first.index || int(p.slot) != int(first.slot)+i {
+			return nil
+		}
 	}
-	raw := w.scratch[:len(places)*store.PageBytes]
+	return frames[first.index].Raw[int(first.slot)*store.PageBytes:][:len(places)*store.PageBytes]
+}
+
+// gathered copies the bytes of pages together.
+func (w *worker) gathered(frames []store.AheadFrame, places []place) []byte {
+	raw := w.reader.Scratch()[:len(places)*store.PageBytes]
 	for i, p := range places {
 		page := raw[i*store.PageBytes:][:store.PageBytes]
 		if p.index == zeroPlace {

@@ -4,23 +4,20 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"slices"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 const (
 	// aheadGapBytes is the longest piece between two frames that is read along:
 	// a disk delivers it in less time than a second request takes.
 	aheadGapBytes = 64 << 10
-	// aheadReadBytes is the longest single read.
-	aheadReadBytes = 1 << 20
-	// directAlignBytes is what O_DIRECT asks of offsets, lengths and memory on
-	// every filesystem.
-	directAlignBytes = 4096
+	// aheadReadBytes is the longest single read, slack and alignment included.
+	aheadReadBytes = aheadPackedBytes - 2*directAlignBytes - SlackBytes
+	// AheadBatchBytes is the raw size of frames that an AheadReader has room for;
+	// more of them at once it decodes too, only slower.
+	AheadBatchBytes = 512 << 10
 )
 
 // AheadFrame is one frame that was decoded ahead of demand.
@@ -28,6 +25,9 @@ type AheadFrame struct {
 	Frame uint32
 	Raw   []byte // nil if Err is set
 	Err   error
+	// At is where Raw is in the memory of the reader, -1 if it is elsewhere: frames
+	// that follow one another there can be taken as one piece, by Piece.
+	At int
 }
 
 // AheadReader decodes frames before anybody asks for them. It reads neighboring
@@ -44,12 +44,12 @@ type AheadReader struct {
 
 	cache  *FrameCache
 	img    *Image
+	buffer *aheadBuffer
+	direct directFile
+
 	frames []AheadFrame
 	led    []ledFrame
 	reads  []frameRead
-	raw    []byte // holds what led frames are decoded to, with slack after each
-	packed []byte // page-aligned, for O_DIRECT
-	direct directFile
 }
 
 // ledFrame is a frame that this reader decodes: its flight, and where the result
@@ -58,22 +58,43 @@ type ledFrame struct {
 	key    uint64
 	flight *flight
 	index  int
+	at     int // see AheadFrame
 }
 
 // NewAheadReader returns a reader for frames of img. Close it.
 func (c *FrameCache) NewAheadReader(img *Image) (*AheadReader, error) {
-	packed, err := unix.Mmap(-1, 0, aheadReadBytes+MaxFrameBytes+2*directAlignBytes,
-		unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	buffer, err := c.buffers.take()
 	if err != nil {
-		return nil, fmt.Errorf("mapping a read buffer: %w", err)
+		return nil, err
 	}
-	return &AheadReader{cache: c, img: img, packed: packed, direct: openDirect(img.file)}, nil
+	return &AheadReader{cache: c, img: img, buffer: buffer, direct: openDirect(img.file)}, nil
+}
+
+// PrepareAhead makes memory for so many readers ready, before anybody waits.
+func (c *FrameCache) PrepareAhead(readers int) error {
+	var err error
+	for range min(readers, keptAheadBuffers) {
+		buffer, mapErr := mapAheadBuffer()
+		if mapErr != nil {
+			return errors.Join(err, mapErr)
+		}
+		buffer.prepare()
+		err = errors.Join(err, c.buffers.give(buffer))
+	}
+	return err
 }
 
 // Close frees what the reader holds. Nothing may be taken from it any more.
 func (a *AheadReader) Close() error {
-	return errors.Join(unix.Munmap(a.packed), a.direct.close())
+	return errors.Join(a.cache.buffers.give(a.buffer), a.direct.close())
 }
+
+// Scratch is memory for the user of the reader, of 256 KiB.
+func (a *AheadReader) Scratch() []byte { return a.buffer.scratch }
+
+// Piece returns the memory of the reader from at on: that of one frame, or of
+// several whose At says that they follow one another.
+func (a *AheadReader) Piece(at, lenBytes int) []byte { return a.buffer.raw[at : at+lenBytes] }
 
 // Decode returns the frames in the order in which they were asked for, each with
 // its bytes or with an error of its own. They may be used until Release, which
@@ -83,7 +104,7 @@ func (a *AheadReader) Decode(ctx context.Context, frames []uint32) ([]AheadFrame
 	a.frames, a.led = a.frames[:0], a.led[:0]
 	var others []otherFlight
 	for i, frame := range frames {
-		a.frames = append(a.frames, AheadFrame{Frame: frame})
+		a.frames = append(a.frames, AheadFrame{Frame: frame, At: -1})
 		if raw, ok := a.cache.Lookup(a.img, frame); ok {
 			a.frames[i].Raw = raw
 			continue
@@ -91,7 +112,7 @@ func (a *AheadReader) Decode(ctx context.Context, frames []uint32) ([]AheadFrame
 		key := cacheKey(a.img, frame)
 		f, leads := a.cache.join(key, true)
 		if leads {
-			a.led = append(a.led, ledFrame{key, f, i})
+			a.led = append(a.led, ledFrame{key: key, flight: f, index: i, at: -1})
 		} else {
 			others = append(others, otherFlight{f, i})
 		}
@@ -109,20 +130,16 @@ type otherFlight struct {
 	index  int
 }
 
-// Release ends what Decode began. A frame that somebody waited for is left to
-// them, and the memory with it.
+// Release ends what Decode began. It waits for who is copying from the memory of
+// the reader, which takes microseconds.
 func (a *AheadReader) Release() {
-	kept := false
 	a.cache.mu.Lock()
 	for _, l := range a.led {
-		kept = kept || l.flight.awaited
-		if a.cache.flights[l.key] == l.flight {
-			delete(a.cache.flights, l.key)
-		}
+		a.retireLocked(l)
 	}
 	a.cache.mu.Unlock()
-	if kept {
-		a.raw = nil
+	for _, l := range a.led {
+		l.flight.readers.Wait()
 	}
 	a.led = a.led[:0]
 }
@@ -134,6 +151,7 @@ func (a *AheadReader) decodeLed(ctx context.Context) {
 	began := time.Now()
 	readBefore := a.ReadTime
 	a.locate()
+	a.makeRoom()
 	for first := 0; first < len(a.reads); {
 		end := a.extent(first)
 		a.readExtent(a.reads[first:end])
@@ -146,12 +164,10 @@ func (a *AheadReader) decodeLed(ctx context.Context) {
 	a.DecodeTime += time.Since(began) - (a.ReadTime - readBefore)
 }
 
-// locate looks the led frames up, sorts them by their place in the file and gives
-// each its room.
+// locate looks the led frames up and sorts them by their place in the file.
 func (a *AheadReader) locate() {
 	a.reads = a.reads[:0]
 	found := a.led[:0]
-	rawBytes := 0
 	for _, l := range a.led {
 		entry, err := a.img.Frame(a.frames[l.index].Frame)
 		if err != nil {
@@ -160,20 +176,10 @@ func (a *AheadReader) locate() {
 		}
 		found = append(found, l)
 		a.reads = append(a.reads, frameRead{entry: entry})
-		rawBytes += entry.RawBytes() + SlackBytes
 	}
 	a.led = found
 	if !slices.IsSortedFunc(a.reads, byPackedOff) {
 		a.sortByPackedOff()
-	}
-	if len(a.raw) < rawBytes {
-		a.raw = make([]byte, rawBytes)
-	}
-	room := a.raw
-	for i := range a.reads {
-		r := &a.reads[i]
-		r.dst = room[: r.entry.RawBytes() : r.entry.RawBytes()+SlackBytes]
-		room = room[r.entry.RawBytes()+SlackBytes:]
 	}
 }
 
@@ -191,6 +197,32 @@ func (a *AheadReader) sortByPackedOff() {
 		reads[to], led[to] = a.reads[from], a.led[from]
 	}
 	a.reads, a.led = reads, led
+}
+
+// makeRoom says where each frame is decoded to: one right behind the other, so that
+// their pages can be pushed as one piece. A decoder may write some bytes past the
+// end of its frame, into one that is decoded after it. Of DEFLATE frames several
+// are decoded at once; they have slack between them instead.
+func (a *AheadReader) makeRoom() {
+	slack := 0
+	for _, r := range a.reads {
+		if r.entry.Codec == CodecDeflate {
+			slack = SlackBytes
+		}
+	}
+	room := a.buffer.raw
+	at := 0
+	for i := range a.reads {
+		r := &a.reads[i]
+		rawBytes := r.entry.RawBytes()
+		if at+rawBytes+SlackBytes > len(room) {
+			r.dst = make([]byte, rawBytes, rawBytes+SlackBytes)
+			continue
+		}
+		r.dst = room[at : at+rawBytes : at+rawBytes+SlackBytes]
+		a.led[i].at = at
+		at += rawBytes + slack
+	}
 }
 
 // extent returns the end of the frames, from first on, that one access reads.
@@ -218,7 +250,7 @@ func (a *AheadReader) readExtent(reads []frameRead) {
 	for i := range reads {
 		end = max(end, reads[i].entry.PackedOff+int64(reads[i].entry.PackedLen))
 	}
-	got, err := a.direct.readAt(a.img.file, a.packed, packedOff, int(end-packedOff)+SlackBytes)
+	got, err := a.direct.readAt(a.img.file, a.buffer.packed, packedOff, int(end-packedOff)+SlackBytes)
 	a.ReadBytes += int64(len(got))
 	a.ReadTime += time.Since(began)
 	for i := range reads {
@@ -235,23 +267,23 @@ func (a *AheadReader) readExtent(reads []frameRead) {
 	}
 }
 
-// publish hands a frame to whoever waits for it. Until Release, or retire, others
-// still find it.
+// publish hands a frame to whoever waits for it. Until Release others still find
+// it. One that failed is gone at once, so that who waits can lead.
 func (a *AheadReader) publish(l ledFrame, raw []byte, err error) {
 	out := &a.frames[l.index]
 	if err != nil {
 		out.Err, l.flight.err = err, errAheadFailed
-		a.retire(l) // first, so that who waits can lead
+		a.cache.mu.Lock()
+		a.retireLocked(l)
+		a.cache.mu.Unlock()
 	} else {
-		out.Raw, l.flight.raw = raw, raw
+		out.Raw, out.At, l.flight.raw = raw, l.at, raw
 	}
 	close(l.flight.done)
 }
 
-// retire takes a flight out of the table.
-func (a *AheadReader) retire(l ledFrame) {
-	a.cache.mu.Lock()
-	defer a.cache.mu.Unlock()
+// retireLocked takes a flight out of the table; FrameCache.mu is held.
+func (a *AheadReader) retireLocked(l ledFrame) {
 	if a.cache.flights[l.key] == l.flight {
 		delete(a.cache.flights, l.key)
 	}

@@ -113,15 +113,66 @@ func TestDemandUsesWhatIsDecodedAhead(t *testing.T) {
 		demand.Wait()
 		ahead.Wait()
 		read(2)
-		first := reader.raw
-		reader.Release()
-		if reader.raw != nil || first == nil {
-			t.Error("memory that others read from would be used again")
-		}
+		reader.Release() // nobody copies any more, or it would wait
 		if n := engine.decoded.Load(); n != pages {
 			t.Errorf("%d frames were decoded, want %d", n, pages)
 		}
 	})
+}
+
+// TestDemandKeepsWhatItGotAhead: the memory of the reader is used again, what others
+// have of a frame is theirs.
+func TestDemandKeepsWhatItGotAhead(t *testing.T) {
+	raw := textMemory(3)
+	img := openDeflated(t, raw, iaa.Software())
+	cache := newCache(t, 0)
+	reader := newAheadReader(t, cache, img)
+	_, err := reader.Decode(t.Context(), []uint32{0})
+	wantNoError(t, err)
+	got, err := cache.Frame(t.Context(), img, 0)
+	wantNoError(t, err)
+	reader.Release()
+	for _, other := range []uint32{1, 2} {
+		_, err := reader.Decode(t.Context(), []uint32{other})
+		wantNoError(t, err)
+		reader.Release()
+	}
+	if !bytes.Equal(got, raw[:PageBytes]) {
+		t.Error("a frame changed after it was handed out")
+	}
+}
+
+// TestAheadPieces: frames that follow one another in memory are one piece, and what
+// there is no room for is decoded elsewhere.
+func TestAheadPieces(t *testing.T) {
+	raw := textMemory(3 * AheadBatchBytes / PageBytes)
+	for _, codec := range []Codec{CodecLZ4, CodecDeflate} {
+		path, _ := packBytes(t, raw, PackOptions{Codec: codec, FramePages: 16})
+		img := openWith(t, path, nil)
+		reader := newAheadReader(t, newCache(t, 0), img)
+		frames, err := reader.Decode(t.Context(), frameNumbers(img))
+		wantNoError(t, err)
+		elsewhere := 0
+		for i, f := range frames {
+			wantNoError(t, f.Err)
+			want := raw[i*16*PageBytes:][:len(f.Raw)]
+			if !bytes.Equal(f.Raw, want) {
+				t.Fatalf("%v: frame %d differs", codec, i)
+			}
+			if f.At < 0 {
+				elsewhere++
+			} else if !bytes.Equal(reader.Piece(f.At, len(f.Raw)), want) {
+				t.Fatalf("%v: frame %d is not where it should be", codec, i)
+			}
+		}
+		if elsewhere == 0 || elsewhere > len(frames)*2/3 {
+			t.Errorf("%v: %d of %d frames are elsewhere", codec, elsewhere, len(frames))
+		}
+		if together := frames[1].At == frames[0].At+len(frames[0].Raw); together != (codec != CodecDeflate) {
+			t.Errorf("%v: frames are together: %v", codec, together)
+		}
+		reader.Release()
+	}
 }
 
 // TestDemandTriesWhatFailedAhead: what is wrong with a frame is found by who asks

@@ -9,6 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// directAlignBytes is what O_DIRECT asks of offsets, lengths and memory on every
+// filesystem.
+const directAlignBytes = 4096
+
 // directFile is a second descriptor of an image that reads past the page cache
 // (O_DIRECT). What is read ahead of a guest is read once: copies of the packed
 // bytes in the page cache would cost memory and the time to make them. Where the

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/dgraph-io/ristretto/v2"
@@ -18,6 +19,8 @@ import (
 type FrameCache struct {
 	frames *ristretto.Cache[uint64, []byte]
 
+	buffers aheadBuffers
+
 	mu      sync.Mutex
 	flights map[uint64]*flight // frames that are being decoded, by cacheKey
 }
@@ -27,8 +30,13 @@ type flight struct {
 	done    chan struct{}
 	raw     []byte
 	err     error
-	ahead   bool // led by an AheadReader, not by somebody whom a guest waits for
 	awaited bool // by others than who decodes; guarded by FrameCache.mu
+
+	// ahead says that an AheadReader leads the flight. Then raw is its memory, which
+	// others only copy from: readers counts those who may, and none is added once
+	// the flight is out of the table.
+	ahead   bool
+	readers sync.WaitGroup
 }
 
 // errAheadFailed ends a flight that was ahead of demand and found no bytes. Who
@@ -59,10 +67,11 @@ func NewFrameCache(maxBytes int64) (*FrameCache, error) {
 }
 
 // Close drops all frames.
-func (c *FrameCache) Close() {
+func (c *FrameCache) Close() error {
 	if c.frames != nil {
 		c.frames.Close()
 	}
+	return c.buffers.close()
 }
 
 func cacheKey(img *Image, frame uint32) uint64 { return uint64(img.cacheID)<<32 | uint64(frame) }
@@ -169,6 +178,7 @@ func (c *FrameCache) join(key uint64, ahead bool) (f *flight, leads bool) {
 	defer c.mu.Unlock()
 	if under, ok := c.flights[key]; ok {
 		under.awaited = true
+		under.readers.Add(1)
 		return under, false
 	}
 	f = &flight{done: make(chan struct{}), ahead: ahead}
@@ -187,9 +197,15 @@ func (c *FrameCache) leave(key uint64, f *flight) bool {
 	return true
 }
 
+// wait returns the frame of a flight that was joined; it is called once for each
+// joining.
 func (f *flight) wait(ctx context.Context) ([]byte, error) {
+	defer f.readers.Done()
 	select {
 	case <-f.done:
+		if f.ahead {
+			return slices.Clone(f.raw), f.err
+		}
 		return f.raw, f.err
 	case <-ctx.Done():
 		return nil, ctx.Err()

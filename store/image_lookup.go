@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+
+	"golang.org/x/sys/unix"
 )
 
 // Frame returns an entry of the frame table.
@@ -71,44 +73,57 @@ func (img *Image) Pages(firstPage int64, refs []PageRef) error {
 		return fmt.Errorf("%s: pages %d to %d of %d: %w", img.path, firstPage, firstPage+int64(len(refs)), img.header.PageCount(), ErrOption)
 	}
 	err := guard(func() error {
-		for i := range refs {
-			ref, err := img.page(firstPage + int64(i))
-			if err != nil {
+		for page := firstPage; len(refs) > 0; {
+			inChunk := int(min(int64(len(refs)), chunkPages-page%chunkPages))
+			if err := img.pagesOfChunk(page, refs[:inChunk]); err != nil {
 				return err
 			}
-			refs[i] = ref
+			page, refs = page+int64(inChunk), refs[inChunk:]
 		}
 		return nil
 	})
 	return inFile(img.path, err)
 }
 
-// WillNeedPages requests the parts of the page map for the pages from firstPage to
-// before endPage, so that looking them up does not wait for the disk piece by piece.
-// It is a hint, and pages that the image does not have are no error.
-func (img *Image) WillNeedPages(firstPage, endPage int64) {
-	stored := int64(len(img.pageMap.bytes) / chunkBytes)
-	endPage = min(endPage, img.header.PageCount())
-	for chunk := max(0, firstPage) / chunkPages; chunk*chunkPages < endPage; chunk++ {
-		d, err := decodeDirEntry(img.directory[chunk*dirEntryBytes:], stored)
-		if err == nil && d.kind == chunkStored && !img.chunkChecked.has(int64(d.stored)) {
-			willRead(img.pageMap.bytes[d.stored*chunkBytes:][:chunkBytes])
-		}
-	}
-}
-
-// page looks one page up; it must run under guard.
-func (img *Image) page(page int64) (PageRef, error) {
-	d, entries, err := img.chunk(page / chunkPages)
+// pagesOfChunk looks up pages of one chunk; it must run under guard.
+func (img *Image) pagesOfChunk(firstPage int64, refs []PageRef) error {
+	d, entries, err := img.chunk(firstPage / chunkPages)
 	if err != nil {
-		return PageRef{}, err
+		return err
 	}
 	switch d.kind {
 	case chunkZero:
-		return PageRef{Kind: PageZero}, nil
+		for i := range refs {
+			refs[i] = PageRef{Kind: PageZero}
+		}
 	case chunkParent:
-		return PageRef{Kind: PageInParent, ParentPage: uint32(page)}, nil
-	default:
-		return decodePageRef(binary.LittleEndian.Uint32(entries[page%chunkPages*mapEntryBytes:]), img.header.SlotBits, img.header.FrameCount)
+		for i := range refs {
+			refs[i] = PageRef{Kind: PageInParent, ParentPage: uint32(firstPage) + uint32(i)}
+		}
+	case chunkStored:
+		entries = entries[firstPage%chunkPages*mapEntryBytes:]
+		for i := range refs {
+			entry := binary.LittleEndian.Uint32(entries[i*mapEntryBytes:])
+			if refs[i], err = decodePageRef(entry, img.header.SlotBits, img.header.FrameCount); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// warmTablesBytes is how much of the tables of an image WarmTables requests.
+const warmTablesBytes = 4 << 20
+
+// WarmTables requests the tables of an image, or their begin if they are large, with
+// few accesses to the disk, so that who looks many pages up does not wait for them
+// piece by piece. It is a hint.
+func (img *Image) WarmTables() {
+	begin, end := img.header.FileBytes, int64(0)
+	for _, s := range img.header.sections {
+		begin, end = min(begin, s.packedOff), max(end, s.packedOff+s.lenBytes)
+	}
+	if end > begin {
+		_ = unix.Fadvise(int(img.file.Fd()), begin, min(end-begin, warmTablesBytes), unix.FADV_WILLNEED)
 	}
 }

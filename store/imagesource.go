@@ -38,6 +38,5 @@ func (s *imageSource) unchanged() error { return nil }
 
 // Close drops the cache; the image stays open.
 func (s *imageSource) Close() error {
-	s.cache.Close()
-	return nil
+	return s.cache.Close()
 }

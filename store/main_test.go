@@ -144,7 +144,7 @@ func newCache(tb testing.TB, maxBytes int64) *FrameCache {
 	tb.Helper()
 	c, err := NewFrameCache(maxBytes)
 	wantNoError(tb, err)
-	tb.Cleanup(c.Close)
+	tb.Cleanup(func() { wantNoError(tb, c.Close()) })
 	return c
 }
 

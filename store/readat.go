@@ -211,7 +211,11 @@ func (r *rangeReader) readBatch(ctx context.Context, uses []frameUse) error {
 	for i := range mine {
 		failed = errors.Join(failed, r.take(&mine[i]))
 	}
-	for i := 0; i < len(others) && failed == nil; i++ {
+	for i := range others {
+		if failed != nil {
+			others[i].abandon()
+			continue
+		}
 		failed = others[i].read(ctx, r)
 	}
 	return failed
@@ -222,6 +226,13 @@ type otherFrame struct {
 	use    *frameUse
 	raw    []byte
 	flight *flight // nil if raw is there
+}
+
+// abandon gives up a frame that is no longer needed.
+func (o *otherFrame) abandon() {
+	if o.flight != nil {
+		o.flight.readers.Done()
+	}
 }
 
 func (o *otherFrame) read(ctx context.Context, r *rangeReader) error {

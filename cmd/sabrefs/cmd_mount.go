@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"syscall"
 	"time"
@@ -187,12 +188,26 @@ func mountWithMetrics(ctx context.Context, storeDir, mountPoint string, flags mo
 	return server, listener.serve(server, logger), nil
 }
 
+// extraProcs is how many goroutines may run Go code beyond one for each processor.
+// Workers that wait in a system call, for a disk or for the kernel to take pages,
+// would otherwise hold what a request that just came in needs to run.
+const extraProcs = 2
+
+// raiseProcs leaves what the operator has set.
+func raiseProcs() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + extraProcs)
+	}
+}
+
 func mountStore(ctx context.Context, storeDir, mountPoint string, flags mountFlags, logger *slog.Logger) (*fs.Server, error) {
 	prefetch, err := fs.ParsePrefetchMode(flags.prefetch)
 	if err != nil {
 		return nil, err
 	}
 	limitMemory(int64(flags.cacheSize))
+	heapOnHugePages(logger)
+	raiseProcs()
 	return fs.Mount(ctx, fs.Config{
 		StoreDir: storeDir, MountPoint: mountPoint, AllowOther: flags.allowOther,
 		CacheBytes: int64(flags.cacheSize), Logger: logger,
