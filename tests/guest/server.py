@@ -158,8 +158,8 @@ class Server:
     def pagerank(self, vertex_count):
         """Ten rounds over a graph of that size, with the ranks rounded at the end."""
         count = int(vertex_count)
-        sources = numpy.arange(8 * count) // 8
-        targets = (sources * 31 + numpy.arange(8 * count) % 8 * 7919) % count
+        edges = numpy.arange(8 * count)
+        sources, targets = edges // 8, edges * edges // 7 % count
         ranks = numpy.full(count, 1.0)
         for _ in range(10):
             ranks = 0.15 + 0.85 * numpy.bincount(targets, ranks[sources] / 8, count)
