@@ -63,8 +63,9 @@ The guests are those of guestsnap --guest python and --guest node; SNAPSHOT_DIR'
 last element is the guest's name, or write NAME=SNAPSHOT_DIR. The functions:
 ` + wrapNames(functionNames(), 78) + `
 
---throttle holds reads of the disk of --work-dir, for the daemon, QEMU and the
-driver of the restore part, by a control group: cgroup v1 blkio or v2 io.`,
+--throttle puts all files on a loop device in --work-dir, whose reads are held for
+the daemon, QEMU and the driver of the restore part by a control group: cgroup v1
+blkio or v2 io. What that amounts to is measured and printed first.`,
 		Example: `  sabrefs-bench coldstart --guest ~/.cache/sabrefs/guest-python-*/python --functions python,matmul
   sabrefs-bench coldstart --guest P/python --guest N/node --throttle 550 --out results`,
 		Args: cobra.NoArgs,
@@ -80,7 +81,7 @@ driver of the restore part, by a control group: cgroup v1 blkio or v2 io.`,
 	f.StringVar(&flags.workDir, "work-dir", "", "directory for memory files and images, on the disk in question (default: a temporary one)")
 	f.StringVar(&flags.outDir, "out", "", "also write coldstart.json, coldstart.txt and the traces to this directory")
 	f.IntVar(&flags.runs, "runs", 7, "rounds of measurements")
-	f.IntVar(&flags.throttle, "throttle", 0, "hold reads of the disk to so many MB/s (10^6 bytes)")
+	f.IntVar(&flags.throttle, "throttle", 0, "hold reads to so many MB/s (10^6 bytes)")
 	f.BoolVar(&flags.json, "json", false, `print {"rows": [...]}`)
 	_ = cmd.MarkFlagRequired("guest")
 	return cmd
@@ -142,11 +143,11 @@ func runColdstart(ctx context.Context, out, log io.Writer, flags coldstartFlags)
 		}
 	}
 	var rows []coldRow
-	err = inWorkDir(flags.workDir, func(dir string) (err error) {
-		c.dir = dir
-		defer func() { err = errors.Join(err, c.throttle.close()) }()
-		rows, err = c.run(ctx)
-		return err
+	err = inWorkDir(flags.workDir, func(dir string) error {
+		return c.onDisk(ctx, dir, func() (err error) {
+			rows, err = c.run(ctx)
+			return err
+		})
 	})
 	if err != nil {
 		return err

@@ -24,6 +24,7 @@ type coldstart struct {
 	dir       string // for everything below
 	driver    restoreDriver
 	throttle  *throttle // nil if reads are not held
+	disk      *slowDisk // the same
 }
 
 // coldGuest is a guest that is started cold. Its memory lies in the work directory,
@@ -132,12 +133,23 @@ func (c *coldstart) prepare(ctx context.Context) (err error) {
 		if err := c.prepareGuest(ctx, guest); err != nil {
 			return fmt.Errorf("guest %s: %w", guest.name, err)
 		}
-		if c.flags.throttle > 0 && c.throttle == nil {
-			if err := c.holdReads(ctx, c.rawPath(guest)); err != nil {
-				return err
-			}
+		if err := c.reportRates(ctx, guest); err != nil {
+			return err
 		}
 	}
+	return nil
+}
+
+// reportRates shows that the rate is held.
+func (c *coldstart) reportRates(ctx context.Context, g *coldGuest) error {
+	if c.disk == nil {
+		return nil
+	}
+	rates, err := c.disk.rates(ctx, c.rawPath(g))
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.log, "reads held to %d MB/s: %s\n", c.flags.throttle, rates)
 	return nil
 }
 
@@ -155,30 +167,24 @@ func (c *coldstart) prepareGuest(ctx context.Context, g *coldGuest) error {
 	return err
 }
 
-// holdReads makes the control group and shows that it works.
-func (c *coldstart) holdReads(ctx context.Context, rawPath string) (err error) {
-	const megabyte = 1_000_000
-	c.throttle, err = newThrottle(c.dir, int64(c.flags.throttle)*megabyte)
+// onDisk lets measure work in dir, or on a disk in it that is held to a rate.
+func (c *coldstart) onDisk(ctx context.Context, dir string, measure func() error) (err error) {
+	c.dir = dir
+	if c.flags.throttle == 0 {
+		return measure()
+	}
+	const megabyte, rest = 1_000_000, 256 << 20
+	sizeBytes := int64(rest)
+	for _, guest := range c.guests { // raw, two images, a working set
+		sizeBytes += 4 * guest.machine.MemoryBytes
+	}
+	c.disk, err = newSlowDisk(ctx, dir, sizeBytes, int64(c.flags.throttle)*megabyte)
 	if err != nil {
 		return err
 	}
-	for _, mode := range []string{readBuffered, readDirect} {
-		if err := dropCaches(ctx, rawPath); err != nil {
-			return err
-		}
-		err := c.throttle.within(func() error {
-			report, err := runTouch(ctx, nil, mode, rawPath)
-			if err == nil {
-				fmt.Fprintf(c.log, "reads held to %d MB/s: %s reads reach %.0f MB/s\n",
-					c.flags.throttle, mode, float64(report.Bytes)/1e6/report.Seconds)
-			}
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	defer func() { err = errors.Join(err, c.disk.close(ctx)) }()
+	c.dir, c.throttle = c.disk.point, c.disk.group
+	return measure()
 }
 
 // warmPrograms brings back to the page cache what every cold start needs and none is

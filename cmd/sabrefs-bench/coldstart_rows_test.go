@@ -48,10 +48,10 @@ func TestSavedPercent(t *testing.T) {
 }
 
 func TestColdSideRow(t *testing.T) {
-	run := func(totalMillis, startMillis time.Duration) coldTimes {
+	run := func(totalMillis, startMillis int64) coldTimes {
 		return coldTimes{
-			total: totalMillis * time.Millisecond,
-			qemu:  qemu.Timings{QEMUStart: startMillis * time.Millisecond, Incoming: time.Millisecond, FirstAnswer: 2 * time.Millisecond},
+			total: time.Duration(totalMillis * 1e6),
+			qemu:  qemu.Timings{QEMUStart: time.Duration(startMillis * 1e6), Incoming: time.Millisecond, FirstAnswer: 2 * time.Millisecond},
 		}
 	}
 	row := newColdSideRow("x", []coldTimes{run(300, 30), run(100, 50), run(200, 40)})

@@ -5,12 +5,12 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -148,12 +148,18 @@ func (t *throttle) within(do func() error) (err error) {
 	return do()
 }
 
-// close removes the group, which no process may be in.
+// close removes the group. A daemon that has been told to end may need a moment.
 func (t *throttle) close() error {
 	if t == nil {
 		return nil
 	}
-	if err := os.Remove(t.dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	const attempts, pause = 50, 100 * time.Millisecond
+	err := removeIfThere(t.dir)
+	for i := 0; errors.Is(err, unix.EBUSY) && i < attempts; i++ {
+		time.Sleep(pause)
+		err = removeIfThere(t.dir)
+	}
+	if err != nil {
 		return fmt.Errorf("removing the control group: %w", err)
 	}
 	return nil

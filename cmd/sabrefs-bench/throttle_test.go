@@ -86,30 +86,30 @@ func TestNoThrottle(t *testing.T) {
 	}
 }
 
-// TestThrottleHere makes a real group, where the machine lets it: it works, or says
-// why not, and in any case nothing is left and this process is where it was.
-func TestThrottleHere(t *testing.T) {
+// TestSlowDisk makes a real one, where the machine lets it: it works, or says why not,
+// and in any case nothing is left and this process is where it was.
+func TestSlowDisk(t *testing.T) {
+	requireMounts(t)
 	before, err := os.ReadFile("/proc/self/cgroup")
 	noError(t, err)
-	path := filepath.Join(workDir(t), "file")
-	noError(t, os.WriteFile(path, make([]byte, 1<<20), 0o600))
-	defer os.Remove(path)
-	group, err := newThrottle(path, 1<<30)
-	if err == nil {
-		err = group.within(func() error {
-			report, err := runTouch(t.Context(), nil, readDirect, path)
-			if err == nil && report.Bytes != 1<<20 {
-				t.Errorf("read %d bytes", report.Bytes)
-			}
-			return err
-		})
-		noError(t, err)
-		noError(t, group.close())
-		if _, err := os.Stat(group.dir); !errors.Is(err, os.ErrNotExist) {
+	dir := workDir(t)
+	disk, err := newSlowDisk(t.Context(), dir, 64<<20, 1<<30)
+	if err != nil {
+		t.Logf("no such disk here: %v", err)
+	} else {
+		path := filepath.Join(disk.point, "file")
+		noError(t, os.WriteFile(path, make([]byte, 8<<20), 0o600))
+		rates, err := disk.rates(t.Context(), path)
+		if err != nil || strings.Count(rates, "MB/s") != 2 || !strings.Contains(rates, "the first 8 MB") {
+			t.Errorf("rates %q, %v", rates, err)
+		}
+		noError(t, disk.close(t.Context()))
+		if _, err := os.Stat(disk.group.dir); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("the group is still there: %v", err)
 		}
-	} else {
-		t.Logf("no throttle here: %v", err)
+	}
+	if mounts, err := os.ReadFile("/proc/self/mounts"); err != nil || strings.Contains(string(mounts), dir) {
+		t.Errorf("still mounted (%v): %s", err, mounts)
 	}
 	if after, err := os.ReadFile("/proc/self/cgroup"); err != nil || string(after) != string(before) {
 		t.Errorf("the process is in %q (%v), before in %q", after, err, before)

@@ -46,7 +46,7 @@ const (
 // a goroutine, because a page fault holds a thread of the Go scheduler.
 func newTouchCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:    "touch sequential|direct|faults FILE [ADVICE]",
+		Use:    "touch sequential|direct FILE [BYTES] or touch faults FILE [ADVICE]",
 		Short:  "Read a file once, or touch pages of a mapping (page numbers on standard input)",
 		Hidden: true,
 		Args:   cobra.RangeArgs(2, 3),
@@ -64,28 +64,32 @@ func newTouchCommand() *cobra.Command {
 }
 
 func touch(pages io.Reader, args []string) (touchReport, error) {
-	switch args[0] {
-	case readBuffered:
-		return readSequentially(args[1], os.O_RDONLY)
-	case readDirect:
-		return readSequentially(args[1], os.O_RDONLY|unix.O_DIRECT)
-	case touchFaults:
-	default:
-		return touchReport{}, fmt.Errorf("touching %q: expected %s, %s or %s", args[0], readBuffered, readDirect, touchFaults)
-	}
-	advice := unix.MADV_RANDOM
+	number := -1
 	if len(args) == 3 {
 		n, err := strconv.Atoi(args[2])
 		if err != nil {
-			return touchReport{}, fmt.Errorf("advice: %w", err)
+			return touchReport{}, fmt.Errorf("touching %s: %w", args[1], err)
 		}
-		advice = n
+		number = n
 	}
-	return touchPages(args[1], pages, advice)
+	switch args[0] {
+	case readBuffered:
+		return readSequentially(args[1], os.O_RDONLY, number)
+	case readDirect:
+		return readSequentially(args[1], os.O_RDONLY|unix.O_DIRECT, number)
+	case touchFaults:
+		if number < 0 {
+			number = unix.MADV_RANDOM
+		}
+		return touchPages(args[1], pages, number)
+	default:
+		return touchReport{}, fmt.Errorf("touching %q: expected %s, %s or %s", args[0], readBuffered, readDirect, touchFaults)
+	}
 }
 
-// readSequentially reads the whole file with large reads.
-func readSequentially(path string, flags int) (r touchReport, err error) {
+// readSequentially reads the file with large reads: all of it, or at least so many
+// bytes unless limitBytes is negative.
+func readSequentially(path string, flags, limitBytes int) (r touchReport, err error) {
 	const bufferBytes = 1 << 20
 	file, err := os.OpenFile(path, flags, 0)
 	if err != nil {
@@ -102,7 +106,7 @@ func readSequentially(path string, flags int) (r touchReport, err error) {
 	for {
 		n, err := file.Read(buf)
 		r.Bytes += int64(n)
-		if errors.Is(err, io.EOF) {
+		if errors.Is(err, io.EOF) || limitBytes >= 0 && r.Bytes >= int64(limitBytes) {
 			r.Seconds = time.Since(begin).Seconds()
 			return r, nil
 		}

@@ -119,6 +119,13 @@ func TestTouchSequential(t *testing.T) {
 	if err != nil || report.Bytes != size || report.Seconds <= 0 {
 		t.Errorf("got %+v, %v", report, err)
 	}
+	report, err = runTouch(t.Context(), nil, readDirect, path, "2000000")
+	if err != nil || report.Bytes != 2<<20 {
+		t.Errorf("two million bytes with O_DIRECT: %+v, %v", report, err)
+	}
+	if report, err := touch(nil, []string{"backwards", path}); err == nil {
+		t.Errorf("reading backwards: %+v", report)
+	}
 	if _, err := touch(nil, []string{"sequential", path + "x"}); !os.IsNotExist(err) {
 		t.Errorf("reading a missing file: %v", err)
 	}

@@ -25,6 +25,7 @@ const (
 )
 
 func TestGuestsAnswerTheFunctions(t *testing.T) {
+	t.Parallel()
 	if reason := os.Getenv(skipVariable); reason != "" {
 		t.Skipf("%s: %s", skipVariable, reason)
 	}

@@ -5,7 +5,7 @@
 // differ, as a function's input does from one call to the next: a working set that
 // helps only with the very request it was recorded with helps nobody.
 //
-// The functions are modelled on those that papers about cold starts use (FunctionBench
+// The functions are modeled on those that papers about cold starts use (FunctionBench
 // and those of vHive): lists, Fibonacci numbers, matrix multiplication, rotation of
 // small and large images, tables of HTML, a walk through a sequence of bases, graph
 // search and ranking, training of a model and prediction by one, generation of text.
