@@ -57,7 +57,8 @@ Sides, for --sides:
               userfaultfd (reap; reap-ahead also reads ahead meanwhile)
 
 overhead is what a side takes longer than raw-warm, left the share of raw-cold's
-overhead that it has. Restore: time saved against reap, in percent.
+overhead that it has; reads and late are what the mount was asked for by the kernel
+until then, and the pages of the working set that were pushed too late. Restore: time saved against reap, in percent.
 
 The guests are those of guestsnap --guest python and --guest node; SNAPSHOT_DIR's
 last element is the guest's name, or write NAME=SNAPSHOT_DIR. The functions:

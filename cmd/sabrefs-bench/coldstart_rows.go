@@ -44,6 +44,12 @@ type coldSideRow struct {
 	OverheadMS     *float64 `json:"overhead_ms"`
 	LeftShare      *float64 `json:"left_share"`
 	AfterStartLeft *float64 `json:"after_start_left_share"`
+	// What the mount has counted until the last answer, medians: the reads that the
+	// kernel asked for, what prefetch had pushed, and what it pushed too late.
+	Reads     float64 `json:"reads"`
+	ReadMB    float64 `json:"read_mb"`
+	PushedMB  float64 `json:"pushed_mb"`
+	LatePages float64 `json:"late_pages"`
 }
 
 // restoreSideRow is one side of the restore part.
@@ -68,7 +74,7 @@ func (r *functionRun) row() coldRow {
 		row.GrowthPercent = 100 * (float64(r.set.laidOutBytes)/float64(r.set.imageBytes) - 1)
 	}
 	for _, side := range r.coldSides() {
-		row.ColdStarts = append(row.ColdStarts, newColdSideRow(side.name, r.cold[side.name]))
+		row.ColdStarts = append(row.ColdStarts, newColdSideRow(side.name, r.cold[side.name], r.stats[side.name]))
 	}
 	fillOverheads(row.ColdStarts)
 	if r.has(sideRestore) {
@@ -80,8 +86,12 @@ func (r *functionRun) row() coldRow {
 	return row
 }
 
-func newColdSideRow(side string, runs []coldTimes) coldSideRow {
+func newColdSideRow(side string, runs []coldTimes, stats []mountStats) coldSideRow {
 	row := coldSideRow{Side: side}
+	row.Reads = medianOf(stats, func(s mountStats) int64 { return s.Reads })
+	row.ReadMB = medianOf(stats, func(s mountStats) int64 { return s.ReadBytes }) / 1e6
+	row.PushedMB = medianOf(stats, func(s mountStats) int64 { return s.PushedBytes }) / 1e6
+	row.LatePages = medianOf(stats, func(s mountStats) int64 { return s.LatePages })
 	row.TotalMS, row.TotalMinMS, row.TotalMaxMS = spread(millisecondsOf(runs, func(t coldTimes) time.Duration { return t.total }))
 	row.AfterStartMS, row.AfterMinMS, row.AfterMaxMS = spread(millisecondsOf(runs, coldTimes.afterStart))
 	row.QEMUStartMS, _, _ = spread(millisecondsOf(runs, func(t coldTimes) time.Duration { return t.qemu.QEMUStart }))
@@ -105,6 +115,15 @@ func millisecondsOf[Times any](runs []Times, phase func(Times) time.Duration) []
 		figures = append(figures, milliseconds(phase(run)))
 	}
 	return figures
+}
+
+func medianOf(stats []mountStats, count func(mountStats) int64) float64 {
+	figures := make([]float64, 0, len(stats))
+	for _, s := range stats {
+		figures = append(figures, float64(count(s)))
+	}
+	median, _, _ := spread(figures)
+	return median
 }
 
 func milliseconds(d time.Duration) float64 { return microseconds(d) / 1e3 }
@@ -182,11 +201,11 @@ func printColdstart(out io.Writer, rows []coldRow) error {
 
 func printColdSides(out io.Writer, rows []coldSideRow) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "side\ttotal ms\t(min-max)\tQEMU start\tincoming\tfirst answer\toverhead\tleft\twithout start ms\t(min-max)\tleft\t")
+	fmt.Fprintln(w, "side\ttotal ms\t(min-max)\tQEMU start\tincoming\tfirst answer\toverhead\tleft\twithout start ms\t(min-max)\tleft\treads\tMB\tpushed MB\tlate\t")
 	for _, r := range rows {
-		fmt.Fprintf(w, "%s\t%.1f\t(%.1f-%.1f)\t%.1f\t%.1f\t%.1f\t%s\t%s\t%.1f\t(%.1f-%.1f)\t%s\t\n", r.Side, r.TotalMS, r.TotalMinMS, r.TotalMaxMS,
+		fmt.Fprintf(w, "%s\t%.1f\t(%.1f-%.1f)\t%.1f\t%.1f\t%.1f\t%s\t%s\t%.1f\t(%.1f-%.1f)\t%s\t%.0f\t%.1f\t%.1f\t%.0f\t\n", r.Side, r.TotalMS, r.TotalMinMS, r.TotalMaxMS,
 			r.QEMUStartMS, r.IncomingMS, r.FirstAnswerMS, orDash(r.OverheadMS, "%.1f"), orDash(r.LeftShare, "%.2f"),
-			r.AfterStartMS, r.AfterMinMS, r.AfterMaxMS, orDash(r.AfterStartLeft, "%.2f"))
+			r.AfterStartMS, r.AfterMinMS, r.AfterMaxMS, orDash(r.AfterStartLeft, "%.2f"), r.Reads, r.ReadMB, r.PushedMB, r.LatePages)
 	}
 	return w.Flush()
 }

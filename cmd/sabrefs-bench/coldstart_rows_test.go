@@ -54,10 +54,12 @@ func TestColdSideRow(t *testing.T) {
 			qemu:  qemu.Timings{QEMUStart: time.Duration(startMillis * 1e6), Incoming: time.Millisecond, FirstAnswer: 2 * time.Millisecond},
 		}
 	}
-	row := newColdSideRow("x", []coldTimes{run(300, 30), run(100, 50), run(200, 40)})
+	row := newColdSideRow("x", []coldTimes{run(300, 30), run(100, 50), run(200, 40)},
+		[]mountStats{{Reads: 9, ReadBytes: 3e6, PushedBytes: 5e6, LatePages: 2}})
 	want := coldSideRow{
 		Side: "x", TotalMS: 200, TotalMinMS: 100, TotalMaxMS: 300, AfterStartMS: 160, AfterMinMS: 50, AfterMaxMS: 270,
 		QEMUStartMS: 40, IncomingMS: 1, FirstAnswerMS: 2,
+		Reads: 9, ReadMB: 3, PushedMB: 5, LatePages: 2,
 	}
 	if row != want {
 		t.Errorf("got %+v, want %+v", row, want)

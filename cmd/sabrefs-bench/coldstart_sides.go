@@ -63,13 +63,14 @@ type functionRun struct {
 	set      workingSet
 	answers  []qemu.Answer // of the first start, which all others must repeat
 	cold     map[string][]coldTimes
+	stats    map[string][]mountStats // of the sides that are mounts
 	restores map[string][]restoreTimes
 }
 
 func (c *coldstart) measureFunction(ctx context.Context, function functions.Function) (coldRow, error) {
 	r := &functionRun{
 		coldstart: c, function: function, guest: c.guests[function.Guest],
-		cold: map[string][]coldTimes{}, restores: map[string][]restoreTimes{},
+		cold: map[string][]coldTimes{}, stats: map[string][]mountStats{}, restores: map[string][]restoreTimes{},
 	}
 	if c.needsTrace() {
 		if err := r.makeWorkingSet(ctx); err != nil {
@@ -174,7 +175,12 @@ func (r *functionRun) coldStart(ctx context.Context, side coldSide) error {
 			return r.timedStart(ctx, side.name, r.rawPath(r.guest))
 		}
 		return r.onMount(ctx, side.store, side.flags, func() error {
-			return r.timedStart(ctx, side.name, r.mountedPath(r.guest))
+			if err := r.timedStart(ctx, side.name, r.mountedPath(r.guest)); err != nil {
+				return err
+			}
+			stats, err := r.sabrefs.imageStats(ctx, r.point())
+			r.stats[side.name] = append(r.stats[side.name], stats)
+			return err
 		})
 	})
 }

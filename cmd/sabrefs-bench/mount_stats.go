@@ -4,20 +4,26 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+
+	"sabrefs/fs"
+	"sabrefs/prefetch"
 )
 
-// mountStats is what a daemon says of the one image of a mount.
+// mountStats is what a daemon says of the one memory file of a mount.
 type mountStats struct {
-	State         string  `json:"state"` // of prefetch
-	PushedBytes   int64   `json:"pushed_bytes"`
-	WallSeconds   float64 `json:"wall_seconds"`
-	FramesDecoded int64   `json:"frames_decoded"`
+	State         string // of prefetch
+	PushedBytes   int64
+	WallSeconds   float64
+	FramesDecoded int64 // by prefetch and on demand
+	LatePages     int64 // asked for before they were pushed
+	Reads         int64 // that the kernel asked for
+	ReadBytes     int64
 }
 
 // prefetchDone is the state in which nothing more is pushed.
-const prefetchDone = "done"
+var prefetchDone = prefetch.Done.String()
 
-// imageStats asks the daemon for the statistics of a mount of one image.
+// imageStats asks the daemon for the counts of a mount of one memory file.
 func (s sabrefsBinary) imageStats(ctx context.Context, point string) (mountStats, error) {
 	out, err := s.run(ctx, "stats", point, "--json")
 	if err != nil {
@@ -26,21 +32,24 @@ func (s sabrefsBinary) imageStats(ctx context.Context, point string) (mountStats
 	return parseStats(out)
 }
 
-// parseStats reads the output of sabrefs stats --json.
+// parseStats reads the output of sabrefs stats --json. A file that nobody has opened
+// yet is not in it.
 func parseStats(text []byte) (mountStats, error) {
 	var report struct {
-		Images []struct {
-			FramesDecoded int64      `json:"frames_decoded"`
-			Prefetch      mountStats `json:"prefetch"`
-		} `json:"images"`
+		Files []fs.FileReport `json:"files"`
 	}
 	if err := json.Unmarshal(text, &report); err != nil {
 		return mountStats{}, fmt.Errorf("output of sabrefs stats: %w", err)
 	}
-	if len(report.Images) != 1 {
-		return mountStats{}, fmt.Errorf("sabrefs stats knows %d images, expected one", len(report.Images))
+	if len(report.Files) != 1 {
+		return mountStats{}, fmt.Errorf("sabrefs stats knows %d files, expected one", len(report.Files))
 	}
-	stats := report.Images[0].Prefetch
-	stats.FramesDecoded = report.Images[0].FramesDecoded
+	file := report.Files[0]
+	stats := mountStats{FramesDecoded: file.Demand["decode"].Count, Reads: file.Reads, ReadBytes: file.ReadBytes}
+	if p := file.Prefetch; p != nil {
+		stats.State, stats.PushedBytes, stats.WallSeconds = p.State, p.PushedBytes, p.WallSeconds
+		stats.FramesDecoded += p.Frames
+		stats.LatePages = p.Late
+	}
 	return stats, nil
 }
