@@ -11,7 +11,7 @@ type fileUse struct {
 	handles   int        // open ones
 	session   *session   // of prefetch; nil for none
 	eager     bool       // the session began with the mount and does not end with a close
-	pushed    bool       // a session was there before: the kernel may still have its pages
+	warm      bool       // a session has pushed all: the kernel may still have the pages
 	recording *recording // of the first use; a mount records a file once
 }
 
@@ -47,7 +47,7 @@ func (n *memNode) beginFirstUse(h *memHandle) uint32 {
 		return 0 // pages that are in the kernel's cache would not be asked for
 	}
 	if n.use.session.isOver() {
-		warm := n.use.pushed || n.use.session != nil
+		warm := n.use.warm || n.use.session.isComplete()
 		n.use.session, n.use.eager = t.ahead.begin(n, h.image, warm), false
 		h.stats.began(n.use.session)
 	}
@@ -75,6 +75,11 @@ func (s *session) isOver() bool {
 	}
 }
 
+// isComplete reports whether a session has pushed all that it should.
+func (s *session) isComplete() bool {
+	return s != nil && s.isOver() && s.report().State == prefetch.Done.String()
+}
+
 // endUse takes note of a handle that is closed. With the last one prefetch ends.
 func (n *memNode) endUse(h *memHandle) {
 	h.stats.users.Add(-1)
@@ -83,7 +88,7 @@ func (n *memNode) endUse(h *memHandle) {
 	var ending *session
 	if n.use.handles == 0 && !n.use.eager {
 		ending = n.use.session
-		n.use.pushed = n.use.pushed || ending != nil
+		n.use.warm = n.use.warm || ending.isComplete()
 		n.use.session = nil
 	}
 	n.mu.Unlock()

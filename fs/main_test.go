@@ -30,6 +30,8 @@ const (
 var roles = map[string]func(arg string) error{
 	"serve":       serveRole,
 	"touch":       touchRole,
+	"touch-pages": touchPagesRole,
+	"look-up":     lookUpRole,
 	"open-device": openDeviceRole,
 }
 
@@ -58,6 +60,11 @@ type mountArg struct {
 	AllowOther           bool
 	CacheBytes           int64
 	Push                 bool
+	Prefetch             PrefetchMode
+	BudgetBytes          int64
+	WorkingSetDir        string
+	RecordDir            string
+	RecordWindow         time.Duration
 }
 
 // serveRole mounts, says so, and answers commands, a line each: "stats" and
@@ -69,7 +76,12 @@ func serveRole(arg string) error {
 	}
 	server, err := Mount(context.Background(), Config{
 		StoreDir: a.StoreDir, MountPoint: a.MountPoint, AllowOther: a.AllowOther, CacheBytes: a.CacheBytes,
-		Logger:        slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Logger:   slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Prefetch: a.Prefetch, PrefetchBudgetBytes: a.BudgetBytes, WorkingSetDir: a.WorkingSetDir,
+		RecordDir: a.RecordDir, RecordWindow: a.RecordWindow,
+		LookUp: func(_ context.Context, paths []string) error {
+			return roleCommand("look-up", strings.Join(paths, "\n")).Run()
+		},
 		pushNeighbors: &a.Push,
 	})
 	if err != nil {
@@ -89,6 +101,16 @@ func serveRole(arg string) error {
 		fmt.Println(string(stats))
 	}
 	return server.Unmount()
+}
+
+// lookUpRole makes the kernel know files.
+func lookUpRole(arg string) error {
+	var err error
+	for path := range strings.SplitSeq(arg, "\n") {
+		_, statErr := os.Stat(path)
+		err = errors.Join(err, statErr)
+	}
+	return err
 }
 
 // testMount is a mount that is served by another process.

@@ -192,7 +192,8 @@ func (s *Server) tuneReadAhead() {
 		s.config.Logger.Debug("mount is not in the table of mounts", "point", s.config.MountPoint, "err", err)
 		return
 	}
-	raiseReadAhead(s.config.Logger, m)
+	setReadAhead(s.config.Logger, m, readAheadKB)
+	s.tree.recorder.tuneWith(func(kib int) { setReadAhead(s.config.Logger, m, kib) })
 }
 
 // Wait returns when the mount is gone, by whomever it was unmounted.

@@ -17,7 +17,8 @@ import (
 // kernel gets single pages only: if a request for more is refused, it asks again
 // for exactly the page that was touched. So each page that any VMM touches is seen
 // once, in first-touch order, whatever read-ahead or madvise would have brought
-// along.
+// along. Only where read-ahead itself wants a single page, beside pages that are
+// there or at the end of the file, that page is recorded without being touched.
 type recording struct {
 	path   string // of the trace
 	header *store.Header
@@ -102,29 +103,51 @@ type recorder struct {
 	fail   func(name string, err error)
 
 	mu         sync.Mutex
-	recordings []*recording // guarded by mu
+	recordings []*recording  // guarded by mu
+	tune       func(kib int) // sets the read-ahead of the mount; guarded by mu
 }
 
 func newRecorder(config Config, fail func(name string, err error)) *recorder {
 	if config.RecordDir == "" {
 		return nil
 	}
-	return &recorder{dir: config.RecordDir, window: config.RecordWindow, fail: fail}
+	return &recorder{dir: config.RecordDir, window: config.RecordWindow, fail: fail, tune: func(int) {}}
+}
+
+// tuneWith says how the read-ahead of the mount is set.
+func (r *recorder) tuneWith(tune func(kib int)) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.tune = tune
 }
 
 // begin starts the recording of a memory file.
 func (r *recorder) begin(name string, header *store.Header) *recording {
-	if r == nil {
-		return nil
-	}
 	rec := newRecording(filepath.Join(r.dir, name+prefetch.TraceSuffix), header)
-	if r.window > 0 {
-		rec.timer = time.AfterFunc(r.window, func() { r.save(name, rec.end) })
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.recordings = append(r.recordings, rec)
+	r.tune(recordingReadAheadKB)
+	if r.window > 0 {
+		rec.timer = time.AfterFunc(r.window, func() { r.endWindow(name, rec) })
+	}
 	return rec
+}
+
+// endWindow ends a recording, and with the last one what slows other reads down.
+func (r *recorder) endWindow(name string, rec *recording) {
+	r.save(name, rec.end)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, other := range r.recordings {
+		if other.active() {
+			return
+		}
+	}
+	r.tune(readAheadKB)
 }
 
 // save runs write and reports its error.

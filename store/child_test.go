@@ -27,6 +27,7 @@ const (
 	rolePackNew      = "pack-new"
 	rolePackSnapshot = "pack-snapshot"
 	roleUnpack       = "unpack"
+	roleRepack       = "repack"
 )
 
 // childCommand is a process that overwrites target with what role makes of
@@ -66,6 +67,10 @@ func playRole(role, source, target string) error {
 		return err
 	case rolePackSnapshot:
 		_, err := PackSnapshot(ctx, source, target, MemoryNames{}, opt)
+		return err
+	case roleRepack:
+		opt.WorkingSet = []PageRun{{FirstPage: 700, PageCount: 100}, {FirstPage: 3, PageCount: 50}}
+		_, err := RepackFile(ctx, target, opt)
 		return err
 	case roleUnpack:
 		_, err := UnpackFile(ctx, source, target, UnpackOptions{Overwrite: true})

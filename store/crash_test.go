@@ -130,6 +130,33 @@ func TestKilledUnpack(t *testing.T) {
 	}
 }
 
+// TestKilledRepack kills processes that write an image anew: the old one or the
+// new one stands, whole.
+func TestKilledRepack(t *testing.T) {
+	r := seeded(t)
+	raw := guestMemory(r, 4<<20)
+	image, _ := packBytes(t, raw, PackOptions{Codec: CodecZstd, FramePages: 4})
+	packed, dir := readFile(t, image), t.TempDir()
+	target := writeFile(t, filepath.Join(dir, "image.sabre"), packed)
+	took := durationOf(t, childCommand(t, roleRepack, "", target))
+	written, old := 0, 0
+	for range 25 {
+		writeFile(t, target, packed)
+		killAfter(t, childCommand(t, roleRepack, "", target), time.Duration(r.Int64N(int64(took+took/4))))
+		wantContent(t, target, raw)
+		wantNothingVisible(t, dir, "image.sabre")
+		if string(readFile(t, target)) == string(packed) {
+			old++
+		} else {
+			written++
+		}
+	}
+	t.Logf("%d were killed before the new image stood, %d after", old, written)
+	durationOf(t, childCommand(t, roleRepack, "", target))
+	wantNames(t, dir, "image.sabre")
+	wantContent(t, target, raw)
+}
+
 // TestFewDescriptors lets every single open fail in turn: a pack must clean up
 // from anywhere.
 func TestFewDescriptors(t *testing.T) {

@@ -20,6 +20,9 @@ func damageSamples(t *testing.T, r *rand.Rand) map[string]damageSample {
 		path, _ := packBytes(t, raw, PackOptions{Codec: codec, Raw: codec == CodecRaw, FramePages: 4})
 		samples[codec.String()] = damageSample{readFile(t, path), raw}
 	}
+	raw := guestMemory(r, 60*PageBytes)
+	path, _ := packBytes(t, raw, PackOptions{WorkingSet: []PageRun{{30, 20}, {2, 3}}, HotFramePages: 8, FramePages: 4})
+	samples["laid out"] = damageSample{readFile(t, path), raw}
 	return samples
 }
 

@@ -17,6 +17,12 @@
 // one in the image. docs/FORMAT.md has the byte tables; the golden image in
 // testdata is their executable twin.
 //
+// An image may have a working set: the pages that a guest touches after it
+// resumed, in the order of the first touch. Their frames then come first in the
+// file, with a codec and a size of their own, so that one sequential read brings
+// them; layout.go says in which order. PackFile lays an image out so if it is given
+// a working set, RepackFile does it to an image that exists.
+//
 // A store is a directory of snapshots, in which memory files are images and all
 // other files are as they were.
 //

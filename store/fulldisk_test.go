@@ -58,6 +58,11 @@ func TestFullDisk(t *testing.T) {
 		wantContent(t, image, old)
 		wantEqual(t, "free space", freeBytes(t, dir), free)
 	}
+	_, err = RepackFile(t.Context(), writeFile(t, filepath.Join(dir, "big.sabre"), readFile(t, packNoise(t, 1<<20))), PackOptions{})
+	wantClass(t, err, unix.ENOSPC)
+	wantNames(t, dir, "big.sabre", "image.sabre")
+	wantContent(t, filepath.Join(dir, "big.sabre"), noise(3, 1<<20))
+	wantNoError(t, os.Remove(filepath.Join(dir, "big.sabre")))
 	_, err = UnpackFile(context.Background(), packNoise(t, 4<<20), filepath.Join(dir, "mem_file"), UnpackOptions{})
 	wantClass(t, err, unix.ENOSPC)
 	wantFullDiskSnapshot(t, dir)

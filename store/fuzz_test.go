@@ -413,6 +413,55 @@ func FuzzPackRoundTrip(f *testing.F) {
 	})
 }
 
+// FuzzLayout packs small memory with a working set, which the fuzzer gives as
+// pairs of a page and a number of pages, and writes the image anew with another
+// one. Runs outside of the memory are refused.
+func FuzzLayout(f *testing.F) {
+	f.Add([]byte("\x00\x00\x01\x02\x01\x02\x83\x04\xff\xff"), []byte{4, 1, 0, 2, 1, 3}, []byte{2, 1}, uint8(0x12), uint8(0x21))
+	f.Add([]byte("\x83\x04\x84\x05\x00\x00\x00\x00"), []byte{0, 9}, []byte{}, uint8(0x31), uint8(0x03))
+	f.Add([]byte("\x30\x01\x40\x02\x30\x01\x40\x03"), []byte{3, 1, 1, 1, 3, 1}, []byte{0, 0}, uint8(0x23), uint8(0x30))
+	f.Fuzz(func(t *testing.T, data, first, second []byte, codecs, sizes uint8) {
+		raw := describedMemory(data[:min(len(data), 200)], 0)
+		cold, hot := allCodecs[codecs%4], allCodecs[codecs>>4%4]
+		opt := PackOptions{
+			Codec: cold, Raw: cold == CodecRaw, HotCodec: hot, HotRaw: hot == CodecRaw, Level: LevelFast,
+			FramePages: 1 << (sizes % 7), HotFramePages: 1 << (sizes >> 4 % 7), Workers: 1,
+		}
+		src := writeFile(t, filepath.Join(t.TempDir(), "mem_file"), raw)
+		image := filepath.Join(t.TempDir(), "image.sabre")
+		if opt.WorkingSet = pairedRuns(first); !runsFit(opt.WorkingSet, len(raw)) {
+			_, err := PackFile(t.Context(), src, image, opt)
+			wantClass(t, err, ErrOption)
+			opt.WorkingSet = nil
+		}
+		_, err := PackFile(t.Context(), src, image, opt)
+		wantNoError(t, err)
+		wantLaidOut(t, image, opt.WorkingSet, hot, opt.HotFramePages)
+		again := PackOptions{HotCodec: cold, HotRaw: cold == CodecRaw, HotFramePages: opt.FramePages, WorkingSet: pairedRuns(second), Workers: 1}
+		if !runsFit(again.WorkingSet, len(raw)) {
+			return
+		}
+		_, err = RepackFile(t.Context(), image, again)
+		wantNoError(t, err)
+		wantLaidOut(t, image, again.WorkingSet, cold, again.HotFramePages)
+		wantContent(t, image, raw)
+	})
+}
+
+func pairedRuns(b []byte) []PageRun {
+	runs := []PageRun{}
+	for i := 0; i+1 < len(b); i += 2 {
+		runs = append(runs, PageRun{FirstPage: uint32(b[i]), PageCount: uint32(b[i+1])})
+	}
+	return runs
+}
+
+func runsFit(runs []PageRun, rawBytes int) bool {
+	return !slices.ContainsFunc(runs, func(r PageRun) bool {
+		return r.PageCount == 0 || int(r.FirstPage)+int(r.PageCount) > rawBytes/PageBytes
+	})
+}
+
 func describedMemory(data []byte, tail int) []byte {
 	raw := make([]byte, len(data)/2*PageBytes+tail)
 	for i := 0; i+1 < len(data); i += 2 {

@@ -59,26 +59,27 @@ func goldenTable() (t huffman.Lengths) {
 	return t
 }
 
-// packGolden packs the golden memory as PackFile does, with what PackFile does
-// not write yet added.
+// packGolden packs the golden memory as PackFile does, and adds a shared table
+// that no frame needs.
 func packGolden(tb testing.TB) []byte {
 	tb.Helper()
 	dir := tb.TempDir()
 	src, err := openRawFile(writeFile(tb, filepath.Join(dir, "mem_file"), goldenMemory()))
 	wantNoError(tb, err)
 	defer src.Close()
-	opt := PackOptions{Raw: true, FramePages: 2, Workers: 2, UUID: fixedUUID, CreatedAt: fixedTime}
+	opt := PackOptions{
+		Raw: true, FramePages: 2, WorkingSet: goldenWorkingSet, HotFramePages: 2,
+		Workers: 2, UUID: fixedUUID, CreatedAt: fixedTime,
+	}
 	wantNoError(tb, opt.normalise())
-	dst := filepath.Join(dir, "golden.sabre")
-	w, err := newImageWriter(dst, false, 0o600, src.rawBytes(), opt.slotBits())
+	hot, err := newHotLayout(opt.WorkingSet, pagesOf(src.rawBytes()))
 	wantNoError(tb, err)
-	w.header.UUID, w.header.CreatedAt, w.header.HotFrames = opt.UUID, opt.CreatedAt, 1
-	w.workingSet, w.sharedTables = goldenWorkingSet, []huffman.Lengths{goldenTable()}
-	p := newPipeline(src, w, opt)
-	wantNoError(tb, p.run(context.Background()))
-	w.header.DuplicatePages = p.duplicatePages
-	w.header.ZeroPages = w.header.PageCount() - p.duplicatePages - p.storedPages
-	_, err = w.finish(p.digester.sum())
+	dst := filepath.Join(dir, "golden.sabre")
+	p, err := newPipelineTo(src, packTarget{path: dst, like: src.opened}, opt, hot)
+	wantNoError(tb, err)
+	wantNoError(tb, p.fill(context.Background()))
+	p.w.sharedTables = []huffman.Lengths{goldenTable()}
+	_, err = p.w.finish(p.digester.sum())
 	wantNoError(tb, err)
 	return readFile(tb, dst)
 }

@@ -21,13 +21,27 @@ type PackOptions struct {
 	// Codec compresses frames that shrink; zero means the codec that this host
 	// reads best (see AutoCodec).
 	Codec Codec
-	// Raw stores every frame as it is, whatever Codec says.
+	// Raw stores every frame as it is, whatever Codec says; but for those of the
+	// working set if HotCodec is set.
 	Raw bool
 	// Level is the effort; zero means LevelDefault.
 	Level Level
 	// FramePages is the number of pages of a frame, a power of two from 1 to
 	// MaxFramePages; zero means what suits the codec and level.
 	FramePages int
+	// WorkingSet are the pages that a guest touches after it resumed, in the
+	// order of the first touch; of a page that occurs twice the first one counts.
+	// Their frames come first in the image. RepackFile keeps what an image has if
+	// it is nil; if it is empty but not nil, the new image has none.
+	WorkingSet []PageRun
+	// HotCodec compresses the frames of the working set; zero means the one that
+	// this host reads fastest (see AutoHotCodec), or raw if Raw is set.
+	HotCodec Codec
+	// HotRaw stores the frames of the working set as they are.
+	HotRaw bool
+	// HotFramePages is the number of pages of a frame of the working set; zero
+	// means what suits the codec.
+	HotFramePages int
 	// Workers is the number of goroutines that compress; zero means one a core.
 	Workers int
 	// Overwrite allows replacing an existing image.
@@ -40,6 +54,13 @@ type PackOptions struct {
 	// Progress, if not nil, is called from one goroutine with the raw bytes
 	// that are done.
 	Progress func(doneRawBytes int64)
+	// Accept, if not nil, is called when all is written and before the image
+	// appears. If it returns an error, that is what packing fails with, and
+	// nothing is left. UUID and time are not known yet.
+	Accept func(*Header) error
+	// ForFile, if not nil, returns the options for one memory file of a snapshot,
+	// given by its path in the snapshot; base are those of the snapshot.
+	ForFile func(path string, base PackOptions) (PackOptions, error)
 	// UUID and CreatedAt become those of the image if they are set, so that an
 	// image can be reproduced byte for byte.
 	UUID      uuid.UUID
@@ -93,8 +114,11 @@ func (o *PackOptions) normalise() error {
 	if o.FramePages == 0 {
 		o.FramePages = DefaultFramePages(o.Codec, o.Level)
 	}
-	if o.FramePages < 1 || o.FramePages > MaxFramePages || o.FramePages&(o.FramePages-1) != 0 {
-		return fmt.Errorf("%w: frames of %d pages, expected a power of two from 1 to %d", ErrOption, o.FramePages, MaxFramePages)
+	if err := checkFramePages(o.FramePages); err != nil {
+		return err
+	}
+	if err := o.normaliseHot(); err != nil {
+		return err
 	}
 	if o.Workers < 0 || o.Workers > MaxWorkers {
 		return fmt.Errorf("%w: %d workers, expected 1 to %d, or 0 for one a core", ErrOption, o.Workers, MaxWorkers)
@@ -105,25 +129,77 @@ func (o *PackOptions) normalise() error {
 	if err := o.normaliseTables(); err != nil {
 		return err
 	}
-	if o.Engine == nil && o.Codec == CodecDeflate {
+	if o.Engine == nil && o.deflates() {
 		o.Engine = iaa.Default()
 	}
 	return nil
+}
+
+func checkFramePages(pages int) error {
+	if pages < 1 || pages > MaxFramePages || pages&(pages-1) != 0 {
+		return fmt.Errorf("%w: frames of %d pages, expected a power of two from 1 to %d", ErrOption, pages, MaxFramePages)
+	}
+	return nil
+}
+
+// normaliseHot fills in what is about the working set. The engine is looked for
+// only if there is one.
+func (o *PackOptions) normaliseHot() error {
+	switch {
+	case o.HotRaw, o.Raw && o.HotCodec == CodecRaw:
+		o.HotRaw, o.HotCodec = true, CodecRaw
+	case o.HotCodec > maxCodec:
+		return fmt.Errorf("%w: codec %v", ErrOption, o.HotCodec)
+	case o.HotCodec == CodecRaw && len(o.WorkingSet) > 0:
+		o.HotCodec = AutoHotCodec(o.Engine)
+	}
+	if o.HotFramePages == 0 {
+		o.HotFramePages = DefaultHotFramePages(o.HotCodec)
+	}
+	return checkFramePages(o.HotFramePages)
+}
+
+// deflates says whether some frames are DEFLATE.
+func (o *PackOptions) deflates() bool {
+	return o.Codec == CodecDeflate || o.HotCodec == CodecDeflate && len(o.WorkingSet) > 0
+}
+
+// deflatePages is the size of the frames that shared tables are for.
+func (o *PackOptions) deflatePages() int {
+	if o.Codec == CodecDeflate {
+		return o.FramePages
+	}
+	return o.HotFramePages
 }
 
 func (o *PackOptions) normaliseTables() error {
 	switch {
 	case o.SharedTables < NoSharedTables || o.SharedTables > MaxSharedTables:
 		return fmt.Errorf("%w: %d shared tables, expected at most %d", ErrOption, o.SharedTables, MaxSharedTables)
-	case o.Codec != CodecDeflate && o.SharedTables > 0:
+	case !o.deflates() && o.SharedTables > 0:
 		return fmt.Errorf("%w: only DEFLATE frames share tables, not those of %v", ErrOption, o.Codec)
-	case o.SharedTables == 0 && o.FramePages <= sharedTablesFrames:
+	case o.SharedTables == 0 && o.deflatePages() <= sharedTablesFrames:
 		o.SharedTables = defaultSharedTables
 	}
 	return nil
 }
 
-func (o *PackOptions) slotBits() uint8 { return uint8(bits.TrailingZeros(uint(o.FramePages))) }
+// maxFramePages is the size of the largest frames of the image.
+func (o *PackOptions) maxFramePages() int {
+	if len(o.WorkingSet) > 0 {
+		return max(o.FramePages, o.HotFramePages)
+	}
+	return o.FramePages
+}
+
+// hotLevel is the level for the working set. With LZ4 it is the densest one,
+// unless speed was asked for: it is compressed once, and read at every start.
+func (o *PackOptions) hotLevel() Level {
+	if o.HotCodec == CodecLZ4 && o.Level > LevelFast {
+		return LevelBest
+	}
+	return o.Level
+}
 
 // PackResult says what packing did. Sizes are in bytes.
 type PackResult struct {
@@ -136,18 +212,29 @@ type PackResult struct {
 	Frames         int64 `json:"frames"`
 	RawFrames      int64 `json:"raw_frames"` // that did not shrink
 	// SharedTableFrames are DEFLATE frames without Huffman codes of their own.
-	SharedTableFrames int64         `json:"shared_table_frames"`
-	Codec             string        `json:"codec"`
-	Level             string        `json:"level"`
-	FrameBytes        int           `json:"frame_bytes"`
-	UUID              uuid.UUID     `json:"uuid"`
-	Digest            string        `json:"digest"`
-	Duration          time.Duration `json:"-"`
+	SharedTableFrames int64  `json:"shared_table_frames"`
+	Codec             string `json:"codec"`
+	Level             string `json:"level"`
+	FrameBytes        int    `json:"frame_bytes"`
+	// The first frames hold the working set, and pages that lie between.
+	WorkingSetPages int64  `json:"working_set_pages"`
+	HotFrames       int64  `json:"hot_frames"`
+	HotPages        int64  `json:"hot_pages"` // stored in them
+	HotPackedBytes  int64  `json:"hot_packed_bytes"`
+	HotCodec        string `json:"hot_codec"` // empty without hot frames
+	HotFrameBytes   int    `json:"hot_frame_bytes"`
+	// CopiedFrames are those that RepackFile took over as they were.
+	CopiedFrames int64 `json:"copied_frames"`
+
+	UUID     uuid.UUID     `json:"uuid"`
+	Digest   string        `json:"digest"`
+	Duration time.Duration `json:"-"`
 }
 
 // PackFile packs the memory file src into an image at dst. Until it returns
 // without an error, whatever stood at dst stands there still; a killed process
-// leaves nothing. Its memory does not depend on the size of the input.
+// leaves nothing. Its memory does not depend on the size of the input, but for a
+// bit for each page if there is a working set.
 //
 // It fails with ErrExists if dst exists and opt.Overwrite is not set, with
 // ErrChanged if src was written to meanwhile, with ErrLimit if it is too large.
@@ -164,7 +251,7 @@ func PackFile(ctx context.Context, src, dst string, opt PackOptions) (PackResult
 	if err := checkNotSame(source.opened, dst); err != nil {
 		return PackResult{}, err
 	}
-	result, err := packSource(ctx, source, dst, source.opened.Mode(), opt)
+	result, err := packSource(ctx, source, packTarget{path: dst, like: source.opened}, opt)
 	result.Duration = time.Since(begin)
 	return result, err
 }
@@ -181,28 +268,51 @@ func checkNotSame(source fs.FileInfo, target string) error {
 	return err
 }
 
-func packSource(ctx context.Context, src memorySource, dst string, mode fs.FileMode, opt PackOptions) (PackResult, error) {
-	w, err := newImageWriter(dst, opt.Overwrite, mode, src.rawBytes(), opt.slotBits())
+// packTarget is the image that packing makes.
+type packTarget struct {
+	path string
+	like fs.FileInfo // the file whose mode it gets
+	// replaced is the image that it replaces, if it does, and old the same if
+	// frames of it are taken over.
+	replaced *Image
+	old      *oldImage
+}
+
+func packSource(ctx context.Context, src memorySource, target packTarget, opt PackOptions) (PackResult, error) {
+	hot, err := newHotLayout(opt.WorkingSet, pagesOf(src.rawBytes()))
+	if err != nil {
+		return PackResult{}, inFile(src.name(), err)
+	}
+	p, err := newPipelineTo(src, target, opt, hot)
 	if err != nil {
 		return PackResult{}, err
 	}
-	w.header.UUID, w.header.CreatedAt = opt.UUID, opt.CreatedAt
-	p := newPipeline(src, w, opt)
-	if err := p.train(ctx); err != nil {
-		return PackResult{}, errors.Join(inFile(src.name(), err), w.abort())
+	if err := p.fill(ctx); err != nil {
+		return PackResult{}, errors.Join(inFile(src.name(), err), p.w.abort())
 	}
-	if err := p.run(ctx); err != nil {
-		return PackResult{}, errors.Join(inFile(src.name(), err), w.abort())
-	}
-	if err := src.unchanged(); err != nil {
-		return PackResult{}, errors.Join(err, w.abort())
-	}
-	p.keepTables()
-	w.header.DuplicatePages = p.duplicatePages
-	w.header.ZeroPages = w.header.PageCount() - p.duplicatePages - p.storedPages
-	header, err := w.finish(p.digester.sum())
+	header, err := p.w.finish(p.digester.sum())
 	if err != nil {
-		return PackResult{}, inFile(dst, err)
+		return PackResult{}, inFile(target.path, err)
 	}
 	return p.result(header), nil
+}
+
+// newPipelineTo begins the image and the pipeline that fills it.
+func newPipelineTo(src memorySource, target packTarget, opt PackOptions, hot *hotLayout) (*pipeline, error) {
+	slotBits := uint8(bits.TrailingZeros(uint(opt.maxFramePages())))
+	if target.old != nil {
+		slotBits = max(slotBits, target.replaced.header.SlotBits)
+	}
+	w, err := newImageWriter(target.path, opt.Overwrite, target.like.Mode(), src.rawBytes(), slotBits)
+	if err != nil {
+		return nil, err
+	}
+	w.header.UUID, w.header.CreatedAt = opt.UUID, opt.CreatedAt
+	if target.replaced != nil {
+		w.header.Compat = target.replaced.header.Compat
+		if err := keepOwner(w.file.File, target.like); err != nil {
+			return nil, errors.Join(err, w.abort())
+		}
+	}
+	return newPipeline(src, w, opt, hot, target.old), nil
 }

@@ -15,7 +15,10 @@ import (
 // frameJob is a frame on its way through the pipeline.
 type frameJob struct {
 	number uint32
+	hot    bool // it holds pages of the working set
 	pages  int
+	copied bool // it is frame old of the image that is replaced
+	old    uint32
 	raw    []byte // room for the largest frame of the image
 	packed []byte
 	entry  FrameEntry
@@ -36,6 +39,8 @@ type pipeline struct {
 	opt PackOptions
 
 	tables                        []*iaa.Table // shared by DEFLATE frames
+	hot                           *hotLayout   // nil without a working set
+	old                           *oldImage    // nil unless frames are taken over
 	segments                      *segmentStream
 	freeFrames, toPack, compacted chan *frameJob
 
@@ -43,33 +48,78 @@ type pipeline struct {
 	digester       *contentDigester
 	dedup          *dedupIndex
 	current        *frameJob
-	nextFrame      uint32
-	duplicatePages int64
+	nextFrame      int64
+	copies         []uint32 // frames of old that follow current
+	inFrames       int64    // pages that are not zero
 	storedPages    int64
+	hotPages       int64 // of storedPages
+	copiedFrames   int64
+	placed, walked placedSum // of the working set: as placed, as digested
+
+	hotPackedBytes int64 // the write stage uses it
 
 	rawFrames    atomic.Int64
 	sharedFrames atomic.Int64 // that use one of tables
 }
 
-func newPipeline(src memorySource, w *imageWriter, opt PackOptions) *pipeline {
+func newPipeline(src memorySource, w *imageWriter, opt PackOptions, hot *hotLayout, old *oldImage) *pipeline {
 	inFlight := 4 * opt.Workers
 	p := &pipeline{
-		src: src, w: w, opt: opt,
+		src: src, w: w, opt: opt, hot: hot, old: old,
 		segments:   newSegmentStream(src, opt.Workers),
 		freeFrames: make(chan *frameJob, inFlight), toPack: make(chan *frameJob, inFlight), compacted: make(chan *frameJob, inFlight),
 		digester: newContentDigester(src.rawBytes()),
 		dedup:    newDedupIndex(pagesOf(src.rawBytes())),
 	}
 	for range inFlight {
-		frameBytes := opt.FramePages * PageBytes
+		frameBytes := w.header.MaxPagesPerFrame() * PageBytes
 		p.freeFrames <- &frameJob{raw: make([]byte, frameBytes), packed: make([]byte, frameBytes)}
 	}
+	p.segments.hot = hot
 	return p
 }
 
-// train makes the tables that frames may share.
+// fill writes all frames and counts what is in them.
+func (p *pipeline) fill(ctx context.Context) error {
+	if err := p.train(ctx); err != nil {
+		return err
+	}
+	if err := p.run(ctx); err != nil {
+		return err
+	}
+	if err := p.src.unchanged(); err != nil {
+		return err
+	}
+	if p.placed != p.walked {
+		return findingAt(ErrChanged, wholeFile, "the working set is not what it was; pause the VM, or copy the file, and pack again")
+	}
+	p.keepTables()
+	p.count()
+	if p.opt.Accept == nil {
+		return nil
+	}
+	header := p.w.header
+	header.Digest = p.digester.sum()
+	return p.opt.Accept(&header)
+}
+
+// count sets the counts of the header.
+func (p *pipeline) count() {
+	h := &p.w.header
+	h.DuplicatePages = p.inFrames - p.storedPages
+	h.ZeroPages = h.PageCount() - p.inFrames
+	if p.hot != nil {
+		p.w.workingSet = p.hot.recorded
+	}
+}
+
+// train makes the tables that frames may share. Frames that are taken over bring
+// theirs.
 func (p *pipeline) train(ctx context.Context) error {
-	lengths, err := trainTables(ctx, p.src, p.opt)
+	lengths, err := p.old.tables()
+	if err == nil && len(lengths) == 0 {
+		lengths, err = trainTables(ctx, p.src, p.opt)
+	}
 	if err != nil {
 		return err
 	}
@@ -98,11 +148,22 @@ func (p *pipeline) run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// sequence decides, page by page in address order, where each page goes.
+// sequence decides, page by page, where each page goes: the working set first,
+// then all in address order.
 func (p *pipeline) sequence(ctx context.Context) error {
 	defer close(p.toPack)
 	defer close(p.compacted)
+	hot := p.hot != nil
 	err := p.segments.forEach(ctx, func(s *segment) error {
+		if s.hot {
+			return p.placeHot(ctx, s)
+		}
+		if hot {
+			hot = false
+			if err := p.endHot(ctx); err != nil {
+				return err
+			}
+		}
 		if p.opt.Progress != nil {
 			defer p.opt.Progress(s.endRawOff(p.src.rawBytes()))
 		}
@@ -114,7 +175,41 @@ func (p *pipeline) sequence(ctx context.Context) error {
 	return p.endFrame(ctx)
 }
 
+// endHot ends the frames of the working set.
+func (p *pipeline) endHot(ctx context.Context) error {
+	if err := p.endFrame(ctx); err != nil {
+		return err
+	}
+	p.w.header.HotFrames, p.hotPages = p.nextFrame, p.storedPages
+	return nil
+}
+
+// placeHot places pages of the working set.
+func (p *pipeline) placeHot(ctx context.Context, s *segment) error {
+	if err := p.old.spoil(s); err != nil {
+		return err
+	}
+	for i := range s.pageCount {
+		if s.zero[i] {
+			continue
+		}
+		page := s.firstPage + i
+		p.placed.add(page, s.digests[i])
+		entry, err := p.findPlace(ctx, s, i)
+		if err != nil {
+			return err
+		}
+		if err := p.setPlace(page, entry); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (p *pipeline) placePages(ctx context.Context, s *segment) error {
+	if err := p.old.look(s); err != nil {
+		return err
+	}
 	for i := range s.pageCount {
 		if s.zero[i] {
 			continue
@@ -122,54 +217,111 @@ func (p *pipeline) placePages(ctx context.Context, s *segment) error {
 		page := s.firstPage + i
 		p.digester.addZeros(page)
 		p.digester.add(s.digests[i])
-		entry, found := p.dedup.find(s.digests[i])
-		if found {
-			p.duplicatePages++
-		} else {
-			var err error
-			if entry, err = p.storePage(ctx, s.page(i)); err != nil {
-				return err
-			}
-			p.dedup.add(s.digests[i], entry)
+		if p.hot != nil && p.hot.placed.has(page) {
+			p.walked.add(page, s.digests[i])
+			continue
 		}
-		if err := p.w.pages.set(page, entry); err != nil {
+		entry, err := p.findPlace(ctx, s, i)
+		if err != nil {
+			return err
+		}
+		if err := p.setPlace(page, entry); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+func (p *pipeline) setPlace(page int64, entry uint32) error {
+	p.inFrames++
+	return p.w.pages.set(page, entry)
+}
+
+// findPlace returns the page map entry of a page: in a frame that is taken over,
+// that of an equal page, or a new one.
+func (p *pipeline) findPlace(ctx context.Context, s *segment, i int64) (uint32, error) {
+	if ref, keeps := p.old.keeps(s, i); keeps {
+		return p.takeOver(ctx, ref)
+	}
+	entry, found := p.dedup.find(s.digests[i])
+	if found {
+		return entry, nil
+	}
+	entry, err := p.storePage(ctx, s.page(i), s.hot)
+	if err != nil {
+		return 0, err
+	}
+	p.dedup.add(s.digests[i], entry)
+	return entry, nil
+}
+
 // storePage puts a page into the current frame and returns its page map entry.
-func (p *pipeline) storePage(ctx context.Context, page []byte) (uint32, error) {
+func (p *pipeline) storePage(ctx context.Context, page []byte, hot bool) (uint32, error) {
 	if p.current == nil {
-		f, _, err := receive(ctx, p.freeFrames)
+		f, err := p.newFrame(ctx)
 		if err != nil {
 			return 0, err
 		}
-		f.number, f.pages, f.ready = p.nextFrame, 0, make(chan struct{})
+		number, err := p.takeNumber()
+		if err != nil {
+			return 0, err
+		}
+		f.number, f.pages, f.hot, f.copied = number, 0, hot, false
 		p.current = f
-		p.nextFrame++
 	}
 	f := p.current
 	ref := PageRef{Kind: PageInFrame, Frame: f.number, Slot: uint8(f.pages)}
 	copy(f.raw[f.pages*PageBytes:], page)
 	f.pages++
 	p.storedPages++
-	if f.pages == p.opt.FramePages {
+	if f.pages == p.framePages(hot) {
 		if err := p.endFrame(ctx); err != nil {
 			return 0, err
 		}
 	}
-	return ref.encode(p.opt.slotBits()), nil
+	return ref.encode(p.w.header.SlotBits), nil
 }
 
-// endFrame sends the current frame, if there is one, on.
-func (p *pipeline) endFrame(ctx context.Context) error {
-	f := p.current
-	if f == nil {
-		return nil
+func (p *pipeline) framePages(hot bool) int {
+	if hot {
+		return p.opt.HotFramePages
 	}
-	p.current = nil
+	return p.opt.FramePages
+}
+
+// takeNumber returns the number of the next frame. With frames of different
+// sizes in one image, the numbers can run out.
+func (p *pipeline) takeNumber() (uint32, error) {
+	if limit := int64(1) << (entryValueBits - p.w.header.SlotBits); p.nextFrame >= limit {
+		return 0, findingAt(ErrLimit, wholeFile, "more than %d frames, the largest of which have %d pages; make the frames of the working set smaller or the others larger",
+			limit, p.w.header.MaxPagesPerFrame())
+	}
+	p.nextFrame++
+	return uint32(p.nextFrame - 1), nil
+}
+
+func (p *pipeline) newFrame(ctx context.Context) (*frameJob, error) {
+	f, _, err := receive(ctx, p.freeFrames)
+	if err != nil {
+		return nil, err
+	}
+	f.ready = make(chan struct{})
+	return f, nil
+}
+
+// endFrame sends the current frame, if there is one, on, and those that wait
+// behind it.
+func (p *pipeline) endFrame(ctx context.Context) error {
+	if f := p.current; f != nil {
+		p.current = nil
+		if err := p.sendFrame(ctx, f); err != nil {
+			return err
+		}
+	}
+	return p.sendCopies(ctx)
+}
+
+func (p *pipeline) sendFrame(ctx context.Context, f *frameJob) error {
 	if err := send(ctx, p.compacted, f); err != nil {
 		return err
 	}
@@ -177,24 +329,16 @@ func (p *pipeline) endFrame(ctx context.Context) error {
 }
 
 func (p *pipeline) compress(ctx context.Context) error {
-	deflate := deflateEncoder{engine: p.opt.Engine, tables: p.tables}
-	enc, err := newEncoder(p.opt.Codec, p.opt.Level, p.opt.FramePages*PageBytes, deflate)
+	packer, err := p.newFramePacker()
 	if err != nil {
 		return err
-	}
-	check := frameChecker{
-		decoder: decoder{p.opt.Engine}, tables: p.tables,
-		raw: make([]byte, p.opt.FramePages*PageBytes+SlackBytes),
 	}
 	for {
 		f, open, err := receive(ctx, p.toPack)
 		if err != nil || !open {
 			return err
 		}
-		if err := f.compress(enc, p.opt.Codec); err != nil {
-			return err
-		}
-		if err := check.decodes(ctx, f); err != nil {
+		if err := packer.pack(ctx, f); err != nil {
 			return err
 		}
 		if f.entry.Codec == CodecRaw {
@@ -205,6 +349,46 @@ func (p *pipeline) compress(ctx context.Context) error {
 		}
 		close(f.ready)
 	}
+}
+
+// framePacker makes entries and packed bytes of frames, and checks them. Each
+// worker has one.
+type framePacker struct {
+	cold, hot           encoder
+	coldCodec, hotCodec Codec
+	check               frameChecker
+	old                 *oldImage
+}
+
+func (p *pipeline) newFramePacker() (*framePacker, error) {
+	deflate := deflateEncoder{engine: p.opt.Engine, tables: p.tables}
+	packer := &framePacker{coldCodec: p.opt.Codec, hotCodec: p.opt.HotCodec, old: p.old}
+	packer.check = frameChecker{
+		decoder: decoder{p.opt.Engine}, tables: p.tables,
+		raw: make([]byte, p.w.header.MaxPagesPerFrame()*PageBytes+SlackBytes),
+	}
+	var err error
+	if packer.cold, err = newEncoder(p.opt.Codec, p.opt.Level, p.opt.FramePages*PageBytes, deflate); err != nil {
+		return nil, err
+	}
+	if p.hot != nil {
+		packer.hot, err = newEncoder(p.opt.HotCodec, p.opt.hotLevel(), p.opt.HotFramePages*PageBytes, deflate)
+	}
+	return packer, err
+}
+
+func (k *framePacker) pack(ctx context.Context, f *frameJob) error {
+	if f.copied {
+		return k.old.read(ctx, f, k.check.raw)
+	}
+	enc, codec := k.cold, k.coldCodec
+	if f.hot {
+		enc, codec = k.hot, k.hotCodec
+	}
+	if err := f.compress(enc, codec); err != nil {
+		return err
+	}
+	return k.check.decodes(ctx, f)
 }
 
 // compress sets the frame's entry and out.
@@ -261,16 +445,25 @@ func (p *pipeline) write(ctx context.Context) error {
 		if err := p.w.appendFrame(f.entry, f.out); err != nil {
 			return err
 		}
+		if f.hot {
+			p.hotPackedBytes += int64(len(f.out))
+		}
 		p.freeFrames <- f // has room for all frames: never waits
 	}
 }
 
 func (p *pipeline) result(h Header) PackResult {
-	return PackResult{
+	result := PackResult{
 		RawBytes: h.RawBytes, PackedBytes: h.FileBytes, PageCount: h.PageCount(),
 		ZeroPages: h.ZeroPages, DuplicatePages: h.DuplicatePages, StoredPages: p.storedPages,
 		Frames: h.FrameCount, RawFrames: p.rawFrames.Load(), SharedTableFrames: p.sharedFrames.Load(),
 		Codec: p.opt.Codec.String(), Level: p.opt.Level.String(), FrameBytes: p.opt.FramePages * PageBytes,
-		UUID: h.UUID, Digest: h.Digest.String(),
+		CopiedFrames: p.copiedFrames, UUID: h.UUID, Digest: h.Digest.String(),
 	}
+	if p.hot != nil {
+		result.WorkingSetPages, result.HotFrames, result.HotPages = p.hot.pages(), h.HotFrames, p.hotPages
+		result.HotPackedBytes, result.HotCodec = p.hotPackedBytes, p.opt.HotCodec.String()
+		result.HotFrameBytes = p.opt.HotFramePages * PageBytes
+	}
+	return result
 }

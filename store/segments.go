@@ -15,6 +15,7 @@ const segmentPages = 256
 type segment struct {
 	firstPage int64
 	pageCount int64
+	hot       bool   // its pages come first, and once more in their order
 	raw       []byte // segmentPages pages, of which pageCount are valid
 	digests   []Digest
 	zero      []bool
@@ -27,6 +28,7 @@ type segment struct {
 type segmentStream struct {
 	src     memorySource
 	workers int
+	hot     *hotLayout // pages that come first, if not nil
 
 	free, toHash, hashed chan *segment
 }
@@ -69,21 +71,34 @@ func (st *segmentStream) forEach(ctx context.Context, visit func(*segment) error
 	}
 }
 
-// scan finds the data of the input.
+// scan finds the data of the input, after the pages that come first.
 func (st *segmentStream) scan(ctx context.Context) error {
 	defer close(st.toHash)
 	defer close(st.hashed)
-	return forEachSegment(ctx, st.src, segmentPages, func(firstPage, pageCount int64) error {
-		s, _, err := receive(ctx, st.free)
+	if st.hot != nil {
+		err := st.hot.forEachRun(ctx, segmentPages, func(firstPage, pageCount int64) error {
+			return st.begin(ctx, firstPage, pageCount, true)
+		})
 		if err != nil {
 			return err
 		}
-		s.firstPage, s.pageCount, s.ready = firstPage, pageCount, make(chan struct{})
-		if err := send(ctx, st.hashed, s); err != nil {
-			return err
-		}
-		return send(ctx, st.toHash, s)
+	}
+	return forEachSegment(ctx, st.src, segmentPages, func(firstPage, pageCount int64) error {
+		return st.begin(ctx, firstPage, pageCount, false)
 	})
+}
+
+// begin sends a segment on its way.
+func (st *segmentStream) begin(ctx context.Context, firstPage, pageCount int64, hot bool) error {
+	s, _, err := receive(ctx, st.free)
+	if err != nil {
+		return err
+	}
+	s.firstPage, s.pageCount, s.hot, s.ready = firstPage, pageCount, hot, make(chan struct{})
+	if err := send(ctx, st.hashed, s); err != nil {
+		return err
+	}
+	return send(ctx, st.toHash, s)
 }
 
 // hash reads segments and finds what their pages are.

@@ -67,11 +67,18 @@ func PackSnapshot(ctx context.Context, src, dst string, names MemoryNames, opt P
 		if !names.Match(filepath.Base(from)) {
 			return false, nil
 		}
-		opt.Progress = progress.next()
-		packed, err := PackFile(ctx, from, to+ImageSuffix, opt)
-		if rel, relErr := filepath.Rel(src, from); relErr == nil {
-			result.Images[rel] = packed
+		rel, err := filepath.Rel(src, from)
+		if err != nil {
+			return false, err
 		}
+		own := opt
+		if opt.ForFile != nil {
+			if own, err = opt.ForFile(rel, opt); err != nil {
+				return false, err
+			}
+		}
+		own.Progress = progress.next()
+		result.Images[rel], err = PackFile(ctx, from, to+ImageSuffix, own)
 		return true, err
 	}
 	err := copySnapshot(ctx, src, dst, opt.Overwrite, &result, convert,

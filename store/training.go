@@ -27,10 +27,10 @@ const (
 // trainTables makes shared tables that suit the source. It returns none if there
 // is nothing to train with.
 func trainTables(ctx context.Context, src memorySource, opt PackOptions) ([]huffman.Lengths, error) {
-	if opt.Codec != CodecDeflate || opt.SharedTables <= 0 {
+	if !opt.deflates() || opt.SharedTables <= 0 {
 		return nil, nil
 	}
-	samples, err := sampleFrames(ctx, src, opt.FramePages)
+	samples, err := sampleFrames(ctx, src, opt.deflatePages())
 	if err != nil {
 		return nil, err
 	}

@@ -157,6 +157,14 @@ type codecReport struct {
 	PackedBytes int64 `json:"packed_bytes"`
 }
 
+func countFrame(codecs map[string]codecReport, f store.FrameEntry) {
+	c := codecs[f.Codec.String()]
+	c.Frames++
+	c.RawBytes += int64(f.RawBytes())
+	c.PackedBytes += int64(f.PackedLen)
+	codecs[f.Codec.String()] = c
+}
+
 // imageReport is what inspect shows of an image.
 type imageReport struct {
 	Path            string                 `json:"path"`
@@ -176,7 +184,9 @@ type imageReport struct {
 	HotFrames       int64                  `json:"hot_frames"`
 	MaxFrameBytes   int                    `json:"max_frame_bytes"`
 	Codecs          map[string]codecReport `json:"codecs"`
+	HotCodecs       map[string]codecReport `json:"hot_codecs"` // of the frames for the working set
 	WorkingSetPages int64                  `json:"working_set_pages"`
+	WorkingSetRuns  int                    `json:"working_set_runs"`
 	SharedTables    int                    `json:"shared_tables"`
 	CompatFlags     uint64                 `json:"compat_flags"`
 	ROCompatFlags   uint64                 `json:"ro_compat_flags"`
@@ -191,17 +201,18 @@ func newImageReport(img *store.Image) (imageReport, error) {
 		RawBytes: h.RawBytes, PackedBytes: h.FileBytes, Ratio: ratio(h.RawBytes, h.FileBytes),
 		Pages: h.PageCount(), ZeroPages: h.ZeroPages, DuplicatePages: h.DuplicatePages, ParentPages: h.ParentPages,
 		Frames: h.FrameCount, HotFrames: h.HotFrames, MaxFrameBytes: h.MaxPagesPerFrame() * store.PageBytes,
-		Codecs: make(map[string]codecReport), CompatFlags: h.Compat, ROCompatFlags: h.ROCompat, IncompatFlags: h.Incompat,
+		Codecs: make(map[string]codecReport), HotCodecs: make(map[string]codecReport), CompatFlags: h.Compat, ROCompatFlags: h.ROCompat, IncompatFlags: h.Incompat,
 		Sections: h.Sections(), TableBytes: h.TableBytes(),
 	}
+	var frames int64
 	err := forEachFrame(img, func(f store.FrameEntry) {
-		c := r.Codecs[f.Codec.String()]
-		c.Frames++
-		c.RawBytes += int64(f.RawBytes())
-		c.PackedBytes += int64(f.PackedLen)
-		r.Codecs[f.Codec.String()] = c
+		countFrame(r.Codecs, f)
+		if frames++; frames <= h.HotFrames {
+			countFrame(r.HotCodecs, f)
+		}
 	})
 	runs, wsErr := img.WorkingSet()
+	r.WorkingSetRuns = len(runs)
 	for _, run := range runs {
 		r.WorkingSetPages += int64(run.PageCount)
 	}
@@ -222,12 +233,16 @@ func (r imageReport) print(out io.Writer) error {
 	row("packed size", "%s (%d), %.2f : 1", humanBytes(r.PackedBytes), r.PackedBytes, r.Ratio)
 	row("tables", "%s, %.3f %% of the raw size", humanBytes(r.TableBytes), 100*ratio(r.TableBytes, r.RawBytes))
 	row("pages", "%d: %d zero, %d duplicate, %d in the parent", r.Pages, r.ZeroPages, r.DuplicatePages, r.ParentPages)
-	row("frames", "%d of at most %s, %d of them for the working set", r.Frames, humanBytes(int64(r.MaxFrameBytes)), r.HotFrames)
-	for _, codec := range sortedCodecs(r.Codecs) {
-		c := r.Codecs[codec]
-		row("  "+codec, "%d frames, %s -> %s", c.Frames, humanBytes(c.RawBytes), humanBytes(c.PackedBytes))
+	row("frames", "%d of at most %s", r.Frames, humanBytes(int64(r.MaxFrameBytes)))
+	rows := func(codecs map[string]codecReport) {
+		for _, codec := range sortedCodecs(codecs) {
+			c := codecs[codec]
+			row("  "+codec, "%d frames, %s -> %s", c.Frames, humanBytes(c.RawBytes), humanBytes(c.PackedBytes))
+		}
 	}
-	row("working set", "%d pages", r.WorkingSetPages)
+	rows(r.Codecs)
+	row("working set", "%d pages in %d runs; of the frames, the first %d", r.WorkingSetPages, r.WorkingSetRuns, r.HotFrames)
+	rows(r.HotCodecs)
 	row("shared tables", "%d", r.SharedTables)
 	row("feature flags", "compat %#x, ro-compat %#x, incompat %#x", r.CompatFlags, r.ROCompatFlags, r.IncompatFlags)
 	for _, s := range r.Sections {

@@ -16,14 +16,16 @@ import (
 
 // packFlags are the options of pack.
 type packFlags struct {
-	codec     string
-	level     string
-	frameSize byteSize
-	tables    int
-	workers   int
-	memory    []string
-	force     bool
-	json      bool
+	codec      string
+	level      string
+	frameSize  byteSize
+	tables     int
+	workingSet string
+	hot        hotFlags
+	workers    int
+	memory     []string
+	force      bool
+	json       bool
 }
 
 func newPackCommand() *cobra.Command {
@@ -47,10 +49,18 @@ there. The VM must not run meanwhile: a memory file that changes is refused.
 Codecs: zstd is the densest; lz4 decodes fastest; deflate can be decoded by
 Intel's In-Memory Analytics Accelerator; raw stores pages as they are, without
 zero and duplicate pages. auto is what this host reads best. A frame is what a
-page fault decodes: larger frames are denser, smaller ones answer sooner.`,
+page fault decodes: larger frames are denser, smaller ones answer sooner.
+
+--working-set puts what a guest touches when it resumes first: it names a trace
+file that was recorded on a mounted image of the same memory, or a directory that
+has such files as PATH.ws, PATH being that of the memory file in the snapshot. If
+the memory that was packed turns out to be other than what was recorded, the pack
+fails. The level does not lower the density of lz4 there, unless it is fast. See
+also sabrefs repack, which does the same to images.`,
 		Example: `  sabrefs pack /snapshots/python /store/python
   sabrefs pack --level best mem_file mem_file.sabre
-  sabrefs pack --memory 'ram-*.img' snapdir /store/snap`,
+  sabrefs pack --memory 'ram-*.img' snapdir /store/snap
+  sabrefs pack --working-set /traces/python /snapshots/python /store/python`,
 		Args: arguments(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runPack(cmd.Context(), cmd.OutOrStdout(), args[0], args[1], flags)
@@ -62,6 +72,8 @@ page fault decodes: larger frames are denser, smaller ones answer sooner.`,
 	f.Var(&flags.frameSize, "frame-size", "raw size of a frame, 4K to 256K, a power of two (default: by codec and level)")
 	f.IntVar(&flags.tables, "shared-tables", autoTables, "Huffman tables that deflate frames may share, 0 to 64 (default: 16 for frames of 4K, else none)")
 	f.Lookup("shared-tables").DefValue = "" // the text says it
+	f.StringVar(&flags.workingSet, "working-set", "", "trace file, or directory of traces, of what comes first")
+	flags.hot.add(f)
 	f.IntVar(&flags.workers, "workers", 0, "number of cores to use (default: all)")
 	f.StringArrayVar(&flags.memory, "memory", nil, "pattern of names of memory files, beside the usual ones (repeatable)")
 	f.BoolVar(&flags.force, "force", false, "replace DST if it exists")
@@ -93,7 +105,7 @@ func (flags packFlags) options() (store.PackOptions, error) {
 	default:
 		opt.SharedTables = flags.tables
 	}
-	return opt, nil
+	return opt, flags.hot.apply(&opt)
 }
 
 // autoTables leaves the number of shared tables to the store.
@@ -117,8 +129,17 @@ func runPack(ctx context.Context, out io.Writer, src, dst string, flags packFlag
 	if err != nil {
 		return err
 	}
+	recorded, err := openTraces(flags.workingSet)
+	if err != nil {
+		return err
+	}
 	if info.IsDir() {
-		return packDirectory(ctx, out, src, dst, names, flags.json, opt)
+		return packDirectory(ctx, out, packDirs{src, dst}, names, recorded, flags.json, opt)
+	}
+	if recorded != nil {
+		if err := recorded.lead(&opt, src, info.Size()); err != nil {
+			return err
+		}
 	}
 	return packFile(ctx, out, src, intoDirectory(dst, filepath.Base(src)+store.ImageSuffix), info.Size(), flags.json, opt)
 }
@@ -146,36 +167,51 @@ func packFile(ctx context.Context, out io.Writer, src, dst string, rawBytes int6
 	return row.print(out)
 }
 
-func packDirectory(ctx context.Context, out io.Writer, src, dst string, names store.MemoryNames, asJSON bool, opt store.PackOptions) error {
-	total, err := memoryBytes(src, names)
+// packDirs are a snapshot and what is made of it.
+type packDirs struct{ src, dst string }
+
+func packDirectory(ctx context.Context, out io.Writer, dirs packDirs, names store.MemoryNames, recorded *traces, asJSON bool, opt store.PackOptions) error {
+	files, err := memoryFiles(dirs.src, names)
 	if err != nil {
 		return err
 	}
+	if recorded != nil {
+		if opt.ForFile, err = recorded.forFiles(dirs.src, files); err != nil {
+			return err
+		}
+	}
+	var total int64
+	for _, rawBytes := range files {
+		total += rawBytes
+	}
 	report, finish := progressBar("packing", total)
 	opt.Progress = report
-	result, err := store.PackSnapshot(ctx, src, dst, names, opt)
+	result, err := store.PackSnapshot(ctx, dirs.src, dirs.dst, names, opt)
 	finish()
 	if err != nil {
 		return err
 	}
-	return printSnapshotResult(out, dst, result, asJSON)
+	return printSnapshotResult(out, dirs.dst, result, asJSON)
 }
 
-// memoryBytes is the size of all memory files of a snapshot, for the progress.
-func memoryBytes(dir string, names store.MemoryNames) (int64, error) {
-	var total int64
+// memoryFiles are the sizes of all memory files of a snapshot, by their paths in
+// it.
+func memoryFiles(dir string, names store.MemoryNames) (map[string]int64, error) {
+	files := map[string]int64{}
 	// the separator makes the walk enter dir if that is a symbolic link
-	err := filepath.WalkDir(dir+string(filepath.Separator), func(_ string, e fs.DirEntry, err error) error {
+	err := filepath.WalkDir(dir+string(filepath.Separator), func(path string, e fs.DirEntry, err error) error {
 		if err != nil || !e.Type().IsRegular() || !names.Match(e.Name()) {
 			return err
 		}
 		info, err := e.Info()
-		if err == nil {
-			total += info.Size()
+		if err != nil {
+			return err
 		}
+		name, err := filepath.Rel(dir, path)
+		files[name] = info.Size()
 		return err
 	})
-	return total, err
+	return files, err
 }
 
 // packRow is the result of one image as it is printed.
@@ -196,8 +232,16 @@ func newPackRow(path string, r store.PackResult) packRow {
 }
 
 func (r packRow) print(out io.Writer) error {
-	_, err := fmt.Fprintf(out, "%s: %s -> %s (%.2f : 1), %d zero and %d duplicate pages of %d, %s, %.1f s\n",
+	_, err := fmt.Fprintf(out, "%s: %s -> %s (%.2f : 1), %d zero and %d duplicate pages of %d, %s%s, %.1f s\n",
 		r.Path, humanBytes(r.RawBytes), humanBytes(r.PackedBytes), r.Ratio, r.ZeroPages, r.DuplicatePages, r.PageCount,
-		r.Codec, r.Duration.Round(100*time.Millisecond).Seconds())
+		r.Codec, r.layout(), r.Duration.Round(100*time.Millisecond).Seconds())
 	return err
+}
+
+// layout tells of the working set, if there is one.
+func (r packRow) layout() string {
+	if r.WorkingSetPages == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", working set of %d pages in %s of %s", r.WorkingSetPages, humanBytes(r.HotPackedBytes), r.HotCodec)
 }

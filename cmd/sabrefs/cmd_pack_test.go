@@ -187,6 +187,10 @@ func TestPackRefusesValues(t *testing.T) {
 		{"--frame-size", "1e30"},
 		{"--frame-size", "9999999999999G"},
 		{"--frame-size", "many"},
+		{"--hot-codec", "gzip"},
+		{"--hot-codec", ""},
+		{"--hot-frame-size", "12K"},
+		{"--hot-frame-size", "512K"},
 		{"--workers", "-1"},
 		{"--workers", "1000000"},
 		{"--workers", "two"},
@@ -206,16 +210,21 @@ func keysOf(t *testing.T, text string) []string {
 	return slices.Sorted(maps.Keys(decodeJSON[map[string]any](t, text)))
 }
 
+// packKeys are the names of what pack says of an image.
+var packKeys = []string{
+	"codec", "copied_frames", "digest", "duplicate_pages", "frame_bytes", "frames", "hot_codec", "hot_frame_bytes", "hot_frames",
+	"hot_packed_bytes", "hot_pages", "level", "mb_per_s", "packed_bytes", "pages", "path", "ratio", "raw_bytes", "raw_frames",
+	"seconds", "shared_table_frames", "stored_pages", "uuid", "working_set_pages", "zero_pages",
+}
+
 // TestPackJSON fixes the names, which are an interface.
 func TestPackJSON(t *testing.T) {
 	dir := realTempDir(t)
 	memory := writeSnapshot(t, filepath.Join(dir, "snapshot"))
 	image, packed := filepath.Join(dir, "image"), filepath.Join(dir, "packed")
 	said := sabrefs(t, "pack", "--json", filepath.Join(dir, "snapshot", "mem_file"), image)
-	want := []string{"codec", "digest", "duplicate_pages", "frame_bytes", "frames", "level", "mb_per_s", "packed_bytes", "pages", "path",
-		"ratio", "raw_bytes", "raw_frames", "seconds", "shared_table_frames", "stored_pages", "uuid", "zero_pages"}
-	if got := keysOf(t, said); !slices.Equal(got, want) {
-		t.Errorf("pack --json of a file has %q, want %q", got, want)
+	if got := keysOf(t, said); !slices.Equal(got, packKeys) {
+		t.Errorf("pack --json of a file has %q, want %q", got, packKeys)
 	}
 	row := decodeJSON[packRow](t, said)
 	info, err := os.Stat(image)

@@ -36,7 +36,7 @@ doctor.
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath())}
 	})
-	root.AddCommand(newPackCommand(), newUnpackCommand(), newVerifyCommand(), newInspectCommand(),
+	root.AddCommand(newPackCommand(), newRepackCommand(), newUnpackCommand(), newVerifyCommand(), newInspectCommand(),
 		newMountCommand(), newUmountCommand(), newStatsCommand(), newListCommand(), newWorkingSetCommand(),
 		newDoctorCommand(), newVersionCommand(), newManCommand(), newLookUpCommand())
 	checkGeneratedCommands(root)

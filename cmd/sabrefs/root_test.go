@@ -116,7 +116,7 @@ func TestUsageErrors(t *testing.T) {
 // TestFlagsOf keeps the tests above from looking at nothing.
 func TestFlagsOf(t *testing.T) {
 	got := slices.Sorted(maps.Keys(flagsOf(newPackCommand())))
-	if want := []string{"--codec", "--force", "--frame-size", "--json", "--level", "--memory", "--shared-tables", "--workers"}; !slices.Equal(got, want) {
+	if want := []string{"--codec", "--force", "--frame-size", "--hot-codec", "--hot-frame-size", "--json", "--level", "--memory", "--shared-tables", "--workers", "--working-set"}; !slices.Equal(got, want) {
 		t.Errorf("pack has the flags %q, want %q", got, want)
 	}
 }
