@@ -96,7 +96,10 @@ func (c Config) checked() (Config, error) {
 	if c.StoreDir, err = filepath.Abs(c.StoreDir); err != nil {
 		return c, fmt.Errorf("%w: %s: %w", ErrStore, c.StoreDir, err)
 	}
-	if err := c.prepareTraceDirs(); err != nil {
+	if c.RecordDir, err = preparedRecordDir(c.RecordDir); err != nil {
+		return c, err
+	}
+	if c.WorkingSetDir, err = checkedTraceDir(c.WorkingSetDir); err != nil {
 		return c, err
 	}
 	// The mount point comes first: it may be a dead mount, which must not be
@@ -107,32 +110,39 @@ func (c Config) checked() (Config, error) {
 	return c, c.checkPaths()
 }
 
-// prepareTraceDirs makes sure that there are the directories for traces: a
-// recording that cannot be written would be lost.
-func (c *Config) prepareTraceDirs() (err error) {
-	if c.RecordDir != "" {
-		if c.RecordDir, err = filepath.Abs(c.RecordDir); err != nil {
-			return fmt.Errorf("%w: %s: %w", ErrTraceDir, c.RecordDir, err)
-		}
-		const everybodyReads = 0o755
-		if err := os.MkdirAll(c.RecordDir, everybodyReads); err != nil {
-			return fmt.Errorf("%w: %w", ErrTraceDir, err)
-		}
-		if err := unix.Access(c.RecordDir, unix.W_OK|unix.X_OK); err != nil {
-			return fmt.Errorf("%w: writing to %s: %w", ErrTraceDir, c.RecordDir, err)
-		}
+// preparedRecordDir makes sure that there is a directory for traces, and returns its
+// absolute path: a recording that cannot be written would be lost.
+func preparedRecordDir(dir string) (string, error) {
+	if dir == "" {
+		return "", nil
 	}
-	if c.WorkingSetDir != "" {
-		if c.WorkingSetDir, err = filepath.Abs(c.WorkingSetDir); err != nil {
-			return fmt.Errorf("%w: %s: %w", ErrTraceDir, c.WorkingSetDir, err)
-		}
-		if info, err := os.Stat(c.WorkingSetDir); err != nil {
-			return fmt.Errorf("%w: %w", ErrTraceDir, err)
-		} else if !info.IsDir() {
-			return fmt.Errorf("%w: %s is not a directory", ErrTraceDir, c.WorkingSetDir)
-		}
+	const everybodyReads = 0o755
+	if err := os.MkdirAll(dir, everybodyReads); err != nil {
+		return "", fmt.Errorf("%w: %w", ErrTraceDir, err)
 	}
-	return nil
+	if err := unix.Access(dir, unix.W_OK|unix.X_OK); err != nil {
+		return "", fmt.Errorf("%w: writing to %s: %w", ErrTraceDir, dir, err)
+	}
+	return checkedTraceDir(dir)
+}
+
+// checkedTraceDir returns the absolute path of a directory with traces.
+func checkedTraceDir(dir string) (string, error) {
+	if dir == "" {
+		return "", nil
+	}
+	absolute, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fmt.Errorf("%w: %s: %w", ErrTraceDir, dir, err)
+	}
+	info, err := os.Stat(absolute)
+	if err == nil && !info.IsDir() {
+		err = unix.ENOTDIR
+	}
+	if err != nil {
+		return "", fmt.Errorf("%w: %s: %w", ErrTraceDir, dir, err)
+	}
+	return absolute, nil
 }
 
 func (c Config) checkPrefetch() error {

@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -70,7 +71,7 @@ func (r *recording) write() error {
 	r.writing.Lock()
 	defer r.writing.Unlock()
 	r.mu.Lock()
-	touches := r.touches[:len(r.touches):len(r.touches)] // what is added later is added behind
+	touches := slices.Clip(r.touches) // what is added later is added behind
 	r.mu.Unlock()
 	if len(touches) == r.written {
 		return nil

@@ -12,7 +12,9 @@ type MountReport struct {
 	Store      string `json:"store"`
 	MountPoint string `json:"mountpoint"`
 	Prefetch   string `json:"prefetch"` // the mode
-	PID        int    `json:"pid"`      // of the daemon, in its own namespace
+	PID        int    `json:"pid"`      // of the daemon, in PIDNamespace
+	// PIDNamespace is what PIDNamespacePath links to for the daemon.
+	PIDNamespace string `json:"pid_namespace"`
 	Stats
 	// BudgetLeftBytes is what prefetch may still push.
 	BudgetLeftBytes int64 `json:"budget_left_bytes"`
@@ -36,9 +38,14 @@ func (s *Server) FileReports() []FileReport {
 	return reports
 }
 
+// PIDNamespacePath names the namespace of process numbers, see pid_namespaces(7).
+const PIDNamespacePath = "/proc/self/ns/pid"
+
 func (t *tree) mountReport() MountReport {
+	namespace, _ := os.Readlink(PIDNamespacePath) // empty where there is no /proc
 	r := MountReport{
-		Store: t.config.StoreDir, MountPoint: t.config.MountPoint, Prefetch: t.config.Prefetch.String(), PID: os.Getpid(),
+		PIDNamespace: namespace,
+		Store:        t.config.StoreDir, MountPoint: t.config.MountPoint, Prefetch: t.config.Prefetch.String(), PID: os.Getpid(),
 		Stats: t.stats.snapshot(), BudgetLeftBytes: t.ahead.budget.LeftBytes(), Names: []string{},
 	}
 	for _, f := range t.files.all() {

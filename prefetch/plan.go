@@ -1,22 +1,20 @@
 package prefetch
 
 import (
-	"cmp"
-	"fmt"
 	"slices"
 
 	"sabrefs/store"
 )
 
 const (
-	// windowPages is how many pages of the working set are sorted by address
-	// together. First-touch order is kept from window to window; within one,
-	// neighbors come together, so that one call pushes a run of them. 4 MiB are
-	// pushed in about 3 ms: the guest loses no more by the sorting. Images are laid
-	// out by the same windows.
+	// windowPages is how many pages of the working set are pushed in order of
+	// address together. First-touch order is kept from window to window; within one,
+	// neighbors come together, so that one call pushes a span of them. 4 MiB are
+	// pushed in about 3 ms: the guest loses no more by that. Images are laid out by
+	// the same windows.
 	windowPages = 1024
 	// batchRawBytes is the raw size of frames from which on a batch is full: enough
-	// for a read that a disk likes and small enough to be pushed out of the
+	// for a read that a disk likes, and small enough to be pushed out of the
 	// processor's cache.
 	batchRawBytes = 512 << 10
 	// maxSpanPages bounds one call: 1 MiB.
@@ -31,7 +29,6 @@ const (
 type batch struct {
 	frames []uint32
 	spans  []span
-	pages  int64 // of the working set
 }
 
 // span is a piece of guest memory that one call pushes. Each page has its place.
@@ -49,246 +46,274 @@ type place struct {
 
 const zeroPlace = -1
 
-// planned is a page of the working set and where its bytes are. Pages of one frame
-// are of one group.
-type planned struct {
+// located is a page and where its bytes are.
+type located struct {
 	page  uint32
-	group int32
-	ref   store.PageRef
+	touch int32 // its place in first-touch order; gapTouch for a page in a gap
+	frame int32 // index in planner.frames; zeroFrame for a page of zeros
+	slot  uint8
+}
+
+const (
+	gapTouch  = -1
+	zeroFrame = -1
+)
+
+// plannedFrame is a frame that the plan needs.
+type plannedFrame struct {
+	number   uint32
+	pages    int32 // of the working set
+	firstUse int32 // in first-touch order
+	window   int32
+	batch    int32
+	index    int32 // in the batch
 }
 
 // planner turns a list of pages into batches.
 type planner struct {
-	img     *store.Image
-	batches []batch
+	img       *store.Image
+	byAddress []located
+	frames    []plannedFrame
+	known     map[uint32]int32 // frames by number
+	windows   int32
 }
 
-// makePlan returns the batches that push the pages, which are in first-touch order
-// and of the image. A frame occurs in one batch only, with all of its pages.
+// makePlan returns the batches that push the pages, which are of the image, in
+// first-touch order, each once. A frame occurs in one batch only, with all of its
+// pages.
 func makePlan(img *store.Image, pages []uint32) ([]batch, error) {
-	p := &planner{img: img}
-	grouped, err := p.groupByFrame(pages)
-	if err != nil {
+	p := &planner{img: img, known: make(map[uint32]int32, len(pages)/8)}
+	if err := p.locate(pages); err != nil {
 		return nil, err
 	}
-	for len(grouped) > 0 {
-		end := windowEnd(grouped)
-		if err := p.planWindow(grouped[:end]); err != nil {
-			return nil, err
-		}
-		grouped = grouped[end:]
-	}
-	return p.batches, nil
-}
-
-// groupByFrame looks the pages up and brings those of one frame together, where
-// the first of them stands. Zero pages stay with the page before them.
-func (p *planner) groupByFrame(pages []uint32) ([]planned, error) {
-	refs, err := lookup(p.img, pages)
-	if err != nil {
-		return nil, err
-	}
-	groupOf := make(map[uint32]int32, len(pages)/4) // frames, numbered by first use
-	found := make([]planned, len(pages))
-	counts := []int32{0} // pages of each group; the first is of zero pages before any frame
-	current := int32(0)
-	for i, ref := range refs {
-		if ref.Kind == store.PageInFrame {
-			group, known := groupOf[ref.Frame]
-			if !known {
-				group = int32(len(counts))
-				groupOf[ref.Frame] = group
-				counts = append(counts, 0)
-			}
-			current = group
-		}
-		found[i] = planned{pages[i], current, ref}
-		counts[current]++
-	}
-	return gather(found, counts), nil
-}
-
-// gather sorts pages by group, keeping their order within each; counts has the
-// size of each group.
-func gather(found []planned, counts []int32) []planned {
-	next := make([]int32, len(counts))
-	for i := 1; i < len(counts); i++ {
-		next[i] = next[i-1] + counts[i-1]
-	}
-	sorted := make([]planned, len(found))
-	for _, page := range found {
-		sorted[next[page.group]] = page
-		next[page.group]++
-	}
-	return sorted
-}
-
-// lookup finds the places of pages. They are looked up by address, piece by piece:
-// each lookup has a price of its own.
-func lookup(img *store.Image, pages []uint32) ([]store.PageRef, error) {
-	byAddress := make([]int32, len(pages))
-	for i := range byAddress {
-		byAddress[i] = int32(i)
-	}
-	slices.SortFunc(byAddress, func(a, b int32) int { return cmp.Compare(pages[a], pages[b]) })
-	refs := make([]store.PageRef, len(pages))
-	const pieceGap, piecePages = 64, 4096
-	piece := make([]store.PageRef, 0, piecePages)
-	for i := 0; i < len(byAddress); {
-		first, last, end := pages[byAddress[i]], pages[byAddress[i]], i
-		for ; end < len(byAddress); end++ {
-			page := pages[byAddress[end]]
-			if page-last > pieceGap || page-first >= piecePages {
-				break
-			}
-			last = page
-		}
-		piece = piece[:last-first+1]
-		if err := img.Pages(int64(first), piece); err != nil {
-			return nil, err
-		}
-		for ; i < end; i++ {
-			refs[byAddress[i]] = piece[pages[byAddress[i]]-first]
-		}
-	}
-	return refs, nil
-}
-
-// windowEnd returns how many of the pages the next window has: as many as are
-// sorted together, and then the rest of the last frame.
-func windowEnd(grouped []planned) int {
-	if len(grouped) <= windowPages {
-		return len(grouped)
-	}
-	end := windowPages
-	for end < len(grouped) && grouped[end].group == grouped[end-1].group {
-		end++
-	}
-	return end
-}
-
-// planWindow sorts a window by address, cuts it into batches of whole frames, and
-// each batch into spans.
-func (p *planner) planWindow(window []planned) error {
-	byAddress := slices.Clone(window)
-	slices.SortFunc(byAddress, func(a, b planned) int { return cmp.Compare(a.page, b.page) })
-	first := len(p.batches)
-	batchOf := make(map[uint32]int)
-	rawBytes := int64(batchRawBytes) // so that the first frame begins a batch
-	for _, page := range byAddress {
-		if page.ref.Kind != store.PageInFrame {
-			continue
-		}
-		if _, known := batchOf[page.ref.Frame]; known {
-			continue
-		}
-		entry, err := p.img.Frame(page.ref.Frame)
+	p.cutWindows()
+	var batches []batch
+	for _, window := range p.distribute() {
+		more, err := p.planWindow(window, int32(len(batches)))
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if rawBytes+int64(entry.RawBytes()) > batchRawBytes {
-			p.batches = append(p.batches, batch{})
+		batches = append(batches, more...)
+	}
+	return batches, nil
+}
+
+// cutWindows gives each frame its window, in the order in which they are first
+// used.
+func (p *planner) cutWindows() {
+	order := make([]uint64, len(p.frames)) // first use and index
+	for i, f := range p.frames {
+		order[i] = uint64(f.firstUse)<<32 | uint64(i)
+	}
+	slices.Sort(order)
+	pages := int32(0)
+	p.windows = 1
+	for _, entry := range order {
+		f := &p.frames[uint32(entry)]
+		if pages > 0 && pages+f.pages > windowPages {
+			p.windows++
+			pages = 0
+		}
+		f.window = p.windows - 1
+		pages += f.pages
+	}
+}
+
+// distribute returns the pages of each window by address. A page of zeros goes with
+// the page before it if that is near, so that both are pushed together.
+func (p *planner) distribute() [][]located {
+	windows := make([][]located, p.windows)
+	room := make([]located, 0, len(p.byAddress))
+	of, counts := make([]int32, len(p.byAddress)), make([]int, p.windows)
+	for i, l := range p.byAddress {
+		of[i] = p.windowOf(i, l, of)
+		counts[of[i]]++
+	}
+	for w, count := range counts {
+		windows[w] = room[len(room) : len(room) : len(room)+count]
+		room = room[:len(room)+count]
+	}
+	for i, l := range p.byAddress {
+		windows[of[i]] = append(windows[of[i]], l)
+	}
+	return windows
+}
+
+// windowOf is the window of the i-th page by address; of has those of the pages
+// before it.
+func (p *planner) windowOf(i int, l located, of []int32) int32 {
+	switch {
+	case l.frame != zeroFrame:
+		return p.frames[l.frame].window
+	case i > 0 && l.page-p.byAddress[i-1].page <= maxGapPages+1:
+		return of[i-1]
+	default:
+		return min(max(l.touch, 0)/windowPages, p.windows-1)
+	}
+}
+
+// planWindow cuts a window, which is sorted by address, into batches of whole
+// frames, and each batch into spans. firstBatch is the number of its first batch.
+func (p *planner) planWindow(window []located, firstBatch int32) ([]batch, error) {
+	batches := []batch{{}}
+	rawBytes := 0
+	for _, l := range window {
+		if l.frame == zeroFrame || p.frames[l.frame].batch >= firstBatch {
+			continue
+		}
+		f := &p.frames[l.frame]
+		entry, err := p.img.Frame(f.number)
+		if err != nil {
+			return nil, err
+		}
+		if rawBytes > 0 && rawBytes+entry.RawBytes() > batchRawBytes {
+			batches = append(batches, batch{})
 			rawBytes = 0
 		}
-		rawBytes += int64(entry.RawBytes())
-		last := &p.batches[len(p.batches)-1]
-		last.frames = append(last.frames, page.ref.Frame)
-		batchOf[page.ref.Frame] = len(p.batches) - 1
+		rawBytes += entry.RawBytes()
+		last := &batches[len(batches)-1]
+		f.batch, f.index = firstBatch+int32(len(batches)-1), int32(len(last.frames))
+		last.frames = append(last.frames, f.number)
 	}
-	if len(p.batches) == first { // nothing but zeros
-		p.batches = append(p.batches, batch{})
-	}
-	return p.fill(byAddress, batchOf, first)
+	p.makeSpans(window, batches, firstBatch)
+	return batches, nil
 }
 
-// fill puts the pages of a window, by address, into the batches of their frames.
-func (p *planner) fill(byAddress []planned, batchOf map[uint32]int, first int) error {
-	fillers := make([]filler, len(p.batches)-first)
-	for i := range fillers {
-		b := &p.batches[first+i]
-		fillers[i] = filler{img: p.img, batch: b, index: make(map[uint32]int32, len(b.frames))}
-		for k, frame := range b.frames {
-			fillers[i].index[frame] = int32(k)
-		}
+// makeSpans puts the pages of a window into the batches of their frames.
+func (p *planner) makeSpans(window []located, batches []batch, firstBatch int32) {
+	makers := make([]spanMaker, len(batches))
+	for i := range makers {
+		makers[i].batch = &batches[i]
 	}
-	current := 0
-	for _, page := range byAddress {
-		if page.ref.Kind == store.PageInFrame {
-			current = batchOf[page.ref.Frame] - first
+	current := int32(0)
+	for _, l := range window {
+		at := place{index: zeroPlace}
+		if l.frame != zeroFrame {
+			f := &p.frames[l.frame]
+			current = f.batch - firstBatch
+			at = place{f.index, l.slot}
 		}
-		if err := fillers[current].add(page); err != nil {
+		makers[current].add(l, at)
+	}
+}
+
+// spanMaker makes the spans of one batch.
+type spanMaker struct {
+	batch *batch
+	gap   []place // behind the last span; of no use unless a page follows
+}
+
+// add takes pages in order of address.
+func (m *spanMaker) add(l located, at place) {
+	continues := false
+	if n := len(m.batch.spans); n > 0 {
+		last := &m.batch.spans[n-1]
+		end := last.firstPage + uint32(len(last.places)+len(m.gap))
+		continues = l.page == end && len(last.places)+len(m.gap) < maxSpanPages
+	}
+	switch {
+	case l.touch == gapTouch && continues:
+		m.gap = append(m.gap, at)
+	case l.touch == gapTouch: // a span does not begin with a gap
+	case continues:
+		last := &m.batch.spans[len(m.batch.spans)-1]
+		last.places = append(append(last.places, m.gap...), at)
+		m.gap = m.gap[:0]
+	default:
+		m.batch.spans = append(m.batch.spans, span{l.page, []place{at}})
+		m.gap = m.gap[:0]
+	}
+}
+
+// locate finds the places of pages and of those in small gaps between them. Pages
+// are looked up by address, piece by piece: each lookup has a price of its own.
+func (p *planner) locate(pages []uint32) error {
+	order := make([]uint64, len(pages)) // page and place in first-touch order
+	for i, page := range pages {
+		order[i] = uint64(page)<<32 | uint64(i)
+	}
+	slices.Sort(order)
+	pieces := cutPieces(order)
+	for _, piece := range pieces {
+		p.img.WillNeedPages(int64(order[piece.first]>>32), int64(order[piece.end-1]>>32)+1)
+	}
+	p.byAddress = make([]located, 0, len(pages)+len(pages)/4)
+	for _, piece := range pieces {
+		if err := p.locatePiece(order[piece.first:piece.end]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// filler makes the spans of one batch.
-type filler struct {
-	img   *store.Image
-	batch *batch
-	index map[uint32]int32 // of frames in the batch
+// pieceOf is a part of the sorted pages that is looked up at once.
+type pieceOf struct{ first, end int }
+
+// cutPieces ends a piece at a gap over which a lookup of its own pays, and at the
+// size of a part of the page map.
+func cutPieces(order []uint64) []pieceOf {
+	const pieceGap, piecePages = 64, 4096
+	var pieces []pieceOf
+	for first := 0; first < len(order); {
+		end := first + 1
+		for end < len(order) && order[end]>>32-order[end-1]>>32 <= pieceGap && order[end]>>32-order[first]>>32 < piecePages {
+			end++
+		}
+		pieces = append(pieces, pieceOf{first, end})
+		first = end
+	}
+	return pieces
 }
 
-// add puts a page behind the last span, or begins a new one.
-func (f *filler) add(page planned) error {
-	at, ok := f.place(page.ref)
-	if !ok {
-		return fmt.Errorf("planning page %d: %w", page.page, store.ErrParent)
-	}
-	f.batch.pages++
-	gap, err := f.gapBefore(page.page)
-	if err != nil {
+func (p *planner) locatePiece(order []uint64) error {
+	firstPage := uint32(order[0] >> 32)
+	refs := make([]store.PageRef, uint32(order[len(order)-1]>>32)-firstPage+1)
+	if err := p.img.Pages(int64(firstPage), refs); err != nil {
 		return err
 	}
-	if gap == nil {
-		f.batch.spans = append(f.batch.spans, span{page.page, []place{at}})
-		return nil
+	for i, entry := range order {
+		page, touch := uint32(entry>>32), int32(uint32(entry))
+		ref := refs[page-firstPage]
+		p.use(ref, touch)
+		if i > 0 {
+			before := uint32(order[i-1] >> 32)
+			for gap := before + 1; gap < page && page-before <= maxGapPages+1; gap++ {
+				p.add(gap, gapTouch, refs[gap-firstPage])
+			}
+		}
+		p.add(page, touch, ref)
 	}
-	last := &f.batch.spans[len(f.batch.spans)-1]
-	last.places = append(append(last.places, *gap...), at)
 	return nil
 }
 
-// place finds a page in the batch.
-func (f *filler) place(ref store.PageRef) (place, bool) {
-	switch ref.Kind {
-	case store.PageZero:
-		return place{index: zeroPlace}, true
-	case store.PageInFrame:
-		index, ok := f.index[ref.Frame]
-		return place{index, ref.Slot}, ok
-	default:
-		return place{}, false
+// use takes note of the frame of a page of the working set.
+func (p *planner) use(ref store.PageRef, touch int32) {
+	if ref.Kind != store.PageInFrame {
+		return
 	}
+	index, known := p.known[ref.Frame]
+	if !known {
+		index = int32(len(p.frames))
+		p.known[ref.Frame] = index
+		p.frames = append(p.frames, plannedFrame{number: ref.Frame, firstUse: touch, batch: -1})
+	}
+	f := &p.frames[index]
+	f.pages++
+	f.firstUse = min(f.firstUse, touch)
 }
 
-// gapBefore returns the places of the pages between the last span and a page, or
-// nil if the page cannot continue that one.
-func (f *filler) gapBefore(page uint32) (*[]place, error) {
-	if len(f.batch.spans) == 0 {
-		return nil, nil //nolint:nilnil // there is nothing to continue
-	}
-	last := f.batch.spans[len(f.batch.spans)-1]
-	runEnd := last.firstPage + uint32(len(last.places))
-	gapPages := page - runEnd
-	if page < runEnd || gapPages > maxGapPages || len(last.places)+int(gapPages) >= maxSpanPages {
-		return nil, nil //nolint:nilnil // too far
-	}
-	places := make([]place, 0, maxGapPages)
-	if gapPages == 0 {
-		return &places, nil
-	}
-	refs := make([]store.PageRef, gapPages)
-	if err := f.img.Pages(int64(runEnd), refs); err != nil {
-		return nil, err
-	}
-	for _, ref := range refs {
-		at, ok := f.place(ref)
-		if !ok {
-			return nil, nil //nolint:nilnil // its bytes are not at hand
+// add takes a page whose bytes are zeros or in a frame that is used. Others are
+// left to demand: pages of the parent, and those in a gap for which alone a frame
+// would have to be decoded. (A frame that is first used further up is not known
+// yet; then the gap is not closed.)
+func (p *planner) add(page uint32, touch int32, ref store.PageRef) {
+	switch ref.Kind {
+	case store.PageInFrame:
+		if index, known := p.known[ref.Frame]; known {
+			p.byAddress = append(p.byAddress, located{page, touch, index, ref.Slot})
 		}
-		places = append(places, at)
+	case store.PageZero:
+		p.byAddress = append(p.byAddress, located{page, touch, zeroFrame, 0})
+	case store.PageInParent:
 	}
-	return &places, nil
 }

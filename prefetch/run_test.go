@@ -257,7 +257,7 @@ func TestRunEnds(t *testing.T) {
 		errs   int
 	}{
 		"gone":      {func(int) error { return ErrGone }, math.MaxInt64, "stopped", 0},
-		"cancelled": {func(call int) error { cancel(); return nil }, math.MaxInt64, "stopped", 0},
+		"canceled": {func(call int) error { cancel(); return nil }, math.MaxInt64, "stopped", 0},
 		"budget":    {nil, 1 << 20, "stopped", 0},
 		"one fails": {func(call int) error {
 			if call == 2 {
@@ -270,7 +270,7 @@ func TestRunEnds(t *testing.T) {
 		run, errs := newRun(t, img, sink, pages)
 		run.config.Budget = NewBudget(c.budget)
 		runCtx := t.Context()
-		if name == "cancelled" {
+		if name == "canceled" {
 			runCtx = ctx
 		}
 		run.Do(runCtx)

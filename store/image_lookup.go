@@ -83,6 +83,20 @@ func (img *Image) Pages(firstPage int64, refs []PageRef) error {
 	return inFile(img.path, err)
 }
 
+// WillNeedPages requests the parts of the page map for the pages from firstPage to
+// before endPage, so that looking them up does not wait for the disk piece by piece.
+// It is a hint, and pages that the image does not have are no error.
+func (img *Image) WillNeedPages(firstPage, endPage int64) {
+	stored := int64(len(img.pageMap.bytes) / chunkBytes)
+	endPage = min(endPage, img.header.PageCount())
+	for chunk := max(0, firstPage) / chunkPages; chunk*chunkPages < endPage; chunk++ {
+		d, err := decodeDirEntry(img.directory[chunk*dirEntryBytes:], stored)
+		if err == nil && d.kind == chunkStored && !img.chunkChecked.has(int64(d.stored)) {
+			willRead(img.pageMap.bytes[d.stored*chunkBytes:][:chunkBytes])
+		}
+	}
+}
+
 // page looks one page up; it must run under guard.
 func (img *Image) page(page int64) (PageRef, error) {
 	d, entries, err := img.chunk(page / chunkPages)

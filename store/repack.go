@@ -24,7 +24,8 @@ import (
 // they are, and opt.Level is for the others only. Without a level, these become as
 // dense as they seem to have been. Else all is compressed again.
 //
-// Besides what packing takes, it needs 4 bytes of memory for each frame.
+// Besides what packing takes, it needs 4 bytes of memory for each frame, and room
+// for decoded frames of the old image.
 func RepackFile(ctx context.Context, path string, opt PackOptions) (PackResult, error) {
 	begin := time.Now()
 	path, err := filepath.EvalSymlinks(path) // what is replaced is the image, not a link to it

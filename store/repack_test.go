@@ -87,7 +87,7 @@ func framesOf(t *testing.T, img *Image) (packed []string, codecs map[Codec]int) 
 // compressed again, whatever the level, and the rest is as it was asked for.
 func TestRepackTakesFramesOver(t *testing.T) {
 	r := seeded(t)
-	raw := textMemory(64 * 40)
+	raw := textMemory(64 * 8)
 	for _, codec := range allCodecs {
 		for _, pages := range []int{1, 8, 32} {
 			path, _ := packBytes(t, raw, PackOptions{Codec: codec, Raw: codec == CodecRaw, FramePages: pages, Level: LevelBetter, Engine: iaa.Software()})
@@ -119,7 +119,7 @@ func TestRepackTakesFramesOver(t *testing.T) {
 // TestRepackFillsFrames: what is left of frames that were broken up is packed
 // into few frames, though others lie between.
 func TestRepackFillsFrames(t *testing.T) {
-	const pages, framePages = 64 * 64, 8
+	const pages, framePages = 64 * 24, 8
 	raw := textMemory(pages)
 	path, packed := packBytes(t, raw, PackOptions{Codec: CodecLZ4, FramePages: framePages})
 	var set []PageRun

@@ -114,6 +114,13 @@ func TestMountRefuses(t *testing.T) {
 		{"cache of no size", exitUsage, []string{"--cache-size", "much", storeDir, point}, "--cache-size"},
 		{"negative cache", exitUsage, []string{"--cache-size", "-1", storeDir, point}, "--cache-size"},
 		{"huge cache", exitUsage, []string{"--cache-size", "1e30", storeDir, point}, "--cache-size"},
+		{"recording with prefetch", exitUsage, []string{"--record", filepath.Dir(point) + "/t", "--prefetch", "eager", storeDir, point}, "--record"},
+		{"recording into a file", exitUsage, []string{"--record", file, storeDir, point}, file},
+		{"negative window", exitUsage, []string{"--record", filepath.Dir(point) + "/t", "--record-window", "-1s", storeDir, point}, "--record-window"},
+		{"traces missing", exitNotFound, []string{"--working-set", missing, storeDir, point}, missing},
+		{"traces are a file", exitUsage, []string{"--working-set", file, storeDir, point}, file},
+		{"budget of no size", exitUsage, []string{"--prefetch-budget", "much", storeDir, point}, "--prefetch-budget"},
+		{"no address for metrics", exitFailure, []string{"--metrics-addr", "nowhere", storeDir, point}, "--metrics-addr"},
 		{"log in a missing directory", exitNotFound, []string{"--log-file", missing + "/log", storeDir, point}, missing},
 	}
 	for _, test := range tests {

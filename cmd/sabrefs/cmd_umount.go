@@ -19,7 +19,8 @@ func newUmountCommand() *cobra.Command {
 		Use:     "umount MOUNTPOINT",
 		Aliases: []string{"unmount"},
 		Short:   "Unmount a store",
-		Long: `Unmount a store; its daemon ends. While a VM maps a memory file of the mount
+		Long: `Unmount a store and wait until its daemon has ended: what it had to write, such
+as traces of working sets, is there then. While a VM maps a memory file of the mount
 this is refused, for the VM could not go on. With --lazy the mount disappears
 from the tree at once and ends when the last VM lets go of it.`,
 		Args: arguments(1),
@@ -37,6 +38,19 @@ func runUmount(mountPoint string, lazy bool) error {
 	if !mounted {
 		return usageError{fmt.Errorf("%s: no store is mounted there", mountPoint)}
 	}
+	if lazy {
+		return umount(path, lazy) // the daemon goes on for those who use the mount
+	}
+	daemon := daemonOf(path)
+	defer daemon.close()
+	if err := umount(path, lazy); err != nil {
+		return err
+	}
+	daemon.awaitEnd()
+	return nil
+}
+
+func umount(path string, lazy bool) error {
 	if os.Geteuid() == 0 {
 		return umountDirectly(path, lazy)
 	}
