@@ -64,9 +64,8 @@ The guests are those of guestsnap --guest python and --guest node; SNAPSHOT_DIR'
 last element is the guest's name, or write NAME=SNAPSHOT_DIR. The functions:
 ` + wrapNames(functionNames(), 78) + `
 
---throttle puts all files on a loop device in --work-dir, whose reads are held for
-the daemon, QEMU and the driver of the restore part by a control group: cgroup v1
-blkio or v2 io. What that amounts to is measured and printed first.`,
+--throttle puts all files on a disk of that speed: a loop device over a file that a
+process reads evenly at the rate. What that amounts to is measured and printed first.`,
 		Example: `  sabrefs-bench coldstart --guest ~/.cache/sabrefs/guest-python-*/python --functions python,matmul
   sabrefs-bench coldstart --guest P/python --guest N/node --throttle 550 --out results`,
 		Args: cobra.NoArgs,

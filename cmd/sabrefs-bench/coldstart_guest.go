@@ -23,8 +23,7 @@ type coldstart struct {
 	guests    map[string]*coldGuest
 	dir       string // for everything below
 	driver    restoreDriver
-	throttle  *throttle // nil if reads are not held
-	disk      *slowDisk // the same
+	disk      *slowDisk // nil if reads are not held
 }
 
 // coldGuest is a guest that is started cold. Its memory lies in the work directory,
@@ -183,7 +182,7 @@ func (c *coldstart) onDisk(ctx context.Context, dir string, measure func() error
 		return err
 	}
 	defer func() { err = errors.Join(err, c.disk.close(ctx)) }()
-	c.dir, c.throttle = c.disk.point, c.disk.group
+	c.dir = c.disk.point
 	return measure()
 }
 

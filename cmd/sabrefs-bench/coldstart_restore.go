@@ -28,12 +28,10 @@ func (r *functionRun) restore(ctx context.Context, side restoreSide) error {
 	if err := r.makeCold(ctx); err != nil {
 		return err
 	}
-	return r.throttle.within(func() error {
-		if side.store == "" {
-			return r.timedRestore(ctx, side)
-		}
-		return r.onMount(ctx, side.store, side.flags, func() error { return r.timedRestore(ctx, side) })
-	})
+	if side.store == "" {
+		return r.timedRestore(ctx, side)
+	}
+	return r.onMount(ctx, side.store, side.flags, func() error { return r.timedRestore(ctx, side) })
 }
 
 func (r *functionRun) timedRestore(ctx context.Context, side restoreSide) error {

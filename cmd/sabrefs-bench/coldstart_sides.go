@@ -170,18 +170,16 @@ func (r *functionRun) coldStart(ctx context.Context, side coldSide) error {
 			return err
 		}
 	}
-	return r.throttle.within(func() error {
-		if side.store == "" {
-			return r.timedStart(ctx, side.name, r.rawPath(r.guest))
-		}
-		return r.onMount(ctx, side.store, side.flags, func() error {
-			if err := r.timedStart(ctx, side.name, r.mountedPath(r.guest)); err != nil {
-				return err
-			}
-			stats, err := r.sabrefs.imageStats(ctx, r.point())
-			r.stats[side.name] = append(r.stats[side.name], stats)
+	if side.store == "" {
+		return r.timedStart(ctx, side.name, r.rawPath(r.guest))
+	}
+	return r.onMount(ctx, side.store, side.flags, func() error {
+		if err := r.timedStart(ctx, side.name, r.mountedPath(r.guest)); err != nil {
 			return err
-		})
+		}
+		stats, err := r.sabrefs.imageStats(ctx, r.point())
+		r.stats[side.name] = append(r.stats[side.name], stats)
+		return err
 	})
 }
 

@@ -42,6 +42,6 @@ under them by prefetch and fault. The engines that compress are compared by code
 		Version:       version,
 	}
 	root.AddCommand(newPeersCommand(), newOpenCommand(), newMemoryCommand(), newCodecCommand(),
-		newColdstartCommand(), newPrefetchCommand(), newFaultCommand(), newTouchCommand())
+		newColdstartCommand(), newPrefetchCommand(), newFaultCommand(), newTouchCommand(), newSlowDiskCommand())
 	return root
 }

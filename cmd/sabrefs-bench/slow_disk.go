@@ -1,66 +1,96 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
-// slowDisk is a filesystem whose reads are held to a rate: on a loop device over a
-// file, so that the rate is held evenly. The kernel lets through what the rate allows
-// in a slice of time, and then nothing until the next: a slice has 100 ms on a disk
-// that says it rotates, as virtual ones often do, and all of a working set would pass
-// unhindered in the first. A loop device can be told that it does not rotate before it
-// is first throttled, and its slices are then 20 ms.
+// slowDisk is a filesystem whose reads are held to a rate: ext4 on a loop device, over
+// a file of a FUSE mount that answers each read when a disk of that rate would have. It
+// is no control group (blkio, io.max), because those let through at once what the rate
+// allows in 100 ms, which is more than a working set has.
 type slowDisk struct {
 	point string // where it is mounted
-	file  string
+	dir   string // of what is below
 	loop  string
-	group *throttle
+	serve *exec.Cmd
+	input io.Closer // of serve, which ends with it
 }
 
-// newSlowDisk makes one in dir. Its file is read with O_DIRECT, so that nothing of it
-// is cached twice.
+func (d *slowDisk) file() string    { return filepath.Join(d.dir, "disk.img") }
+func (d *slowDisk) backing() string { return filepath.Join(d.dir, "backing") }
+
+// newSlowDisk makes one in dir.
 func newSlowDisk(ctx context.Context, dir string, sizeBytes, bytesPerSecond int64) (d *slowDisk, err error) {
-	d = &slowDisk{point: filepath.Join(dir, "disk"), file: filepath.Join(dir, "disk.img")}
+	d = &slowDisk{point: filepath.Join(dir, "disk"), dir: dir}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("a disk held to a rate: %w", err), d.close(ctx))
 		}
 	}()
-	if err := os.Mkdir(d.point, 0o755); err != nil {
+	for _, point := range []string{d.point, d.backing()} {
+		if err := os.Mkdir(point, 0o755); err != nil {
+			return d, err
+		}
+	}
+	if _, err := runTool(ctx, "fallocate", "-l", strconv.FormatInt(sizeBytes, 10), d.file()); err != nil {
 		return d, err
 	}
-	if _, err := runTool(ctx, "fallocate", "-l", strconv.FormatInt(sizeBytes, 10), d.file); err != nil {
+	if _, err := runTool(ctx, "mkfs.ext4", "-q", "-F", "-m", "0", "-E", "lazy_itable_init=0,lazy_journal_init=0", d.file()); err != nil {
 		return d, err
 	}
-	if _, err := runTool(ctx, "mkfs.ext4", "-q", "-F", "-m", "0", "-E", "lazy_itable_init=0,lazy_journal_init=0", d.file); err != nil {
+	if err := d.startServer(ctx, bytesPerSecond); err != nil {
 		return d, err
 	}
-	loop, err := runTool(ctx, "losetup", "--find", "--show", "--direct-io=on", d.file)
+	// O_DIRECT, so that nothing is cached twice
+	loop, err := runTool(ctx, "losetup", "--find", "--show", "--direct-io=on", filepath.Join(d.backing(), slowFileName))
 	if err != nil {
 		return d, err
 	}
 	d.loop = strings.TrimSpace(string(loop))
-	if err := writeControl(filepath.Join("/sys/block", filepath.Base(d.loop), "queue"), "rotational", "0"); err != nil {
-		return d, err
-	}
-	if _, err := runTool(ctx, "mount", "-t", "ext4", "-o", "noatime", d.loop, d.point); err != nil {
-		return d, err
-	}
-	d.group, err = newThrottle(d.point, bytesPerSecond)
+	_, err = runTool(ctx, "mount", "-t", "ext4", "-o", "noatime", d.loop, d.point)
 	return d, err
+}
+
+// startServer returns when the file is there.
+func (d *slowDisk) startServer(ctx context.Context, bytesPerSecond int64) error {
+	// It must outlive an interrupt, for what is mounted on it to be unmounted.
+	d.serve = exec.CommandContext(context.WithoutCancel(ctx), "/proc/self/exe", "slow-disk", d.file(), d.backing(), strconv.FormatInt(bytesPerSecond, 10))
+	d.serve.Stderr = os.Stderr
+	d.serve.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // nor does it get one from a terminal
+	input, err := d.serve.StdinPipe()
+	if err != nil {
+		return err
+	}
+	output, err := d.serve.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := d.serve.Start(); err != nil {
+		return err
+	}
+	d.input = input
+	line, err := bufio.NewReader(output).ReadString('\n')
+	if err != nil || line != "ready\n" {
+		return errors.Join(fmt.Errorf("the process behind it says %q", line), err)
+	}
+	return nil
 }
 
 // close takes away what there is of it.
 func (d *slowDisk) close(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
-	errs := []error{d.group.close()}
+	var errs []error
 	if mounted, err := isMounted(d.point); err != nil || mounted {
 		_, umountErr := runTool(ctx, "umount", d.point)
 		errs = append(errs, err, umountErr)
@@ -69,7 +99,15 @@ func (d *slowDisk) close(ctx context.Context) error {
 		_, err := runTool(ctx, "losetup", "--detach", d.loop)
 		errs = append(errs, err)
 	}
-	return errors.Join(append(errs, removeIfThere(d.file), removeIfThere(d.point))...)
+	if d.input != nil {
+		errs = append(errs, d.input.Close(), d.serve.Wait())
+	}
+	for _, path := range []string{d.file(), d.point, d.backing()} {
+		if err := os.Remove(path); !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func isMounted(point string) (bool, error) {
@@ -77,16 +115,8 @@ func isMounted(point string) (bool, error) {
 	return strings.Contains(string(mounts), " "+point+" "), err
 }
 
-func removeIfThere(path string) error {
-	if err := os.Remove(path); !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return nil
-}
-
-// rates says how fast a file on the disk is read inside the group: read(2) and
-// O_DIRECT, and how long the first megabytes take after a pause, which is what a cold
-// start sees of the rate.
+// rates says how fast a file on the disk is read: read(2) and O_DIRECT, and how long
+// the first megabytes take after a pause, which is what a cold start sees.
 func (d *slowDisk) rates(ctx context.Context, path string) (string, error) {
 	const (
 		firstBytes = 40_000_000
@@ -94,14 +124,14 @@ func (d *slowDisk) rates(ctx context.Context, path string) (string, error) {
 	)
 	var said []string
 	for _, mode := range []string{readBuffered, readDirect} {
-		whole, err := d.timedRead(ctx, mode, path)
+		whole, err := coldRead(ctx, mode, path)
 		if err != nil {
 			return "", err
 		}
 		said = append(said, fmt.Sprintf("%s reads reach %.0f MB/s", mode, float64(whole.Bytes)/1e6/whole.Seconds))
 	}
 	time.Sleep(pause)
-	first, err := d.timedRead(ctx, readDirect, path, strconv.Itoa(firstBytes))
+	first, err := coldRead(ctx, readDirect, path, strconv.Itoa(firstBytes))
 	if err != nil {
 		return "", err
 	}
@@ -109,13 +139,9 @@ func (d *slowDisk) rates(ctx context.Context, path string) (string, error) {
 	return strings.Join(said, ", "), nil
 }
 
-func (d *slowDisk) timedRead(ctx context.Context, args ...string) (report touchReport, err error) {
-	if err := dropCaches(ctx, args[1]); err != nil {
-		return report, err
+func coldRead(ctx context.Context, mode, path string, rest ...string) (touchReport, error) {
+	if err := dropCaches(ctx, path); err != nil {
+		return touchReport{}, err
 	}
-	err = d.group.within(func() error {
-		report, err = runTouch(ctx, nil, args...)
-		return err
-	})
-	return report, err
+	return runTouch(ctx, nil, append([]string{mode, path}, rest...)...)
 }
