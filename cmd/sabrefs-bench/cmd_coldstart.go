@@ -24,6 +24,7 @@ type coldstartFlags struct {
 	workDir   string
 	outDir    string
 	runs      int
+	records   int // of each function; the traces are merged
 	throttle  int // MB/s; 0 is the disk as it is
 	json      bool
 }
@@ -81,6 +82,7 @@ process reads evenly at the rate. What that amounts to is measured and printed f
 	f.StringVar(&flags.workDir, "work-dir", "", "directory for memory files and images, on the disk in question (default: a temporary one)")
 	f.StringVar(&flags.outDir, "out", "", "also write coldstart.json, coldstart.txt and the traces to this directory")
 	f.IntVar(&flags.runs, "runs", 7, "rounds of measurements")
+	f.IntVar(&flags.records, "recordings", 1, "recordings of each function, merged into one trace")
 	f.IntVar(&flags.throttle, "throttle", 0, "hold reads to so many MB/s (10^6 bytes)")
 	f.BoolVar(&flags.json, "json", false, `print {"rows": [...]}`)
 	_ = cmd.MarkFlagRequired("guest")
@@ -123,8 +125,8 @@ func (f *coldstartFlags) check() error {
 			return fmt.Errorf("side %q: expected some of %s", side, strings.Join(sideNames(), ","))
 		}
 	}
-	if f.runs < 1 {
-		return fmt.Errorf("%d runs: expected at least one", f.runs)
+	if f.runs < 1 || f.records < 1 {
+		return fmt.Errorf("%d runs, %d recordings: expected at least one", f.runs, f.records)
 	}
 	if f.throttle < 0 {
 		return fmt.Errorf("a throttle of %d MB/s: expected a positive rate, or 0 for none", f.throttle)

@@ -25,7 +25,7 @@ func pythonGuest(t *testing.T) qemu.Snapshot {
 func TestColdstart(t *testing.T) {
 	snapshot := pythonGuest(t)
 	dir, outDir := workDir(t), t.TempDir()
-	o := bench(t, "coldstart", "--json", "--runs", "1", "--guest", snapshot.Dir, "--functions", "fibonacci",
+	o := bench(t, "coldstart", "--json", "--runs", "1", "--recordings", "2", "--guest", snapshot.Dir, "--functions", "fibonacci",
 		"--sabrefs", buildSabrefs(t), "--work-dir", dir, "--out", outDir)
 	if o.code != 0 {
 		t.Fatalf("exit code %d: %s", o.code, o.stderr)

@@ -136,6 +136,7 @@ func TestColdstartRefuses(t *testing.T) {
 		{[]string{"coldstart"}, "guest"},
 		{[]string{"coldstart", "--guest", python + "x"}, "pythonx"},
 		{[]string{"coldstart", "--guest", python, "--runs", "0"}, "at least one"},
+		{[]string{"coldstart", "--guest", python, "--recordings", "0"}, "at least one"},
 		{[]string{"coldstart", "--guest", python, "--sides", "hot"}, `"hot"`},
 		{[]string{"coldstart", "--guest", python, "--throttle", "-5"}, "-5"},
 		{[]string{"coldstart", "--guest", python, "--functions", "nonsense"}, `"nonsense"`},

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -116,9 +115,30 @@ func (r *functionRun) makeWorkingSet(ctx context.Context) error {
 	return err
 }
 
-// record runs the function once on a mount that writes a trace when it is unmounted.
+// record runs the function on a mount that writes a trace when it is unmounted, as often
+// as asked, and merges the traces.
 func (r *functionRun) record(ctx context.Context) error {
-	if err := os.Remove(r.tracePath(r.guest)); err != nil && !errors.Is(err, os.ErrNotExist) {
+	final := r.tracePath(r.guest)
+	var traces []string
+	for i := range r.flags.records {
+		if err := r.recordOnce(ctx); err != nil {
+			return err
+		}
+		trace := fmt.Sprintf("%s.%d", final, i)
+		if err := os.Rename(final, trace); err != nil {
+			return err
+		}
+		traces = append(traces, trace)
+	}
+	if len(traces) == 1 {
+		return os.Rename(traces[0], final)
+	}
+	_, err := r.sabrefs.run(ctx, append([]string{"ws", "merge", "--force", "--out", final}, traces...)...)
+	return err
+}
+
+func (r *functionRun) recordOnce(ctx context.Context) error {
+	if err := removeIfThere(r.tracePath(r.guest)); err != nil {
 		return err
 	}
 	return r.onMount(ctx, r.plainStore(), []string{"--record", r.traceDir()}, func() error {

@@ -103,11 +103,16 @@ func (d *slowDisk) close(ctx context.Context) error {
 		errs = append(errs, d.input.Close(), d.serve.Wait())
 	}
 	for _, path := range []string{d.file(), d.point, d.backing()} {
-		if err := os.Remove(path); !errors.Is(err, os.ErrNotExist) {
-			errs = append(errs, err)
-		}
+		errs = append(errs, removeIfThere(path))
 	}
 	return errors.Join(errs...)
+}
+
+func removeIfThere(path string) error {
+	if err := os.Remove(path); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 func isMounted(point string) (bool, error) {
