@@ -32,6 +32,7 @@ var roles = map[string]func(arg string) error{
 	"touch":       touchRole,
 	"touch-pages": touchPagesRole,
 	"look-up":     lookUpRole,
+	"flaky":       flakyRole,
 	"open-device": openDeviceRole,
 }
 

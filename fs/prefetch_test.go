@@ -303,13 +303,7 @@ func TestImageReplacedWhilePrefetching(t *testing.T) {
 func TestDamageWhilePrefetching(t *testing.T) {
 	dir, raw, traces, pages := tracedStore(t)
 	image := filepath.Join(dir, "snap", "mem_file.sabre")
-	bad := int64(-1)
-	for _, page := range pages {
-		if !isZero(raw[int(page)*store.PageBytes:][:store.PageBytes]) {
-			bad = int64(page)
-			break
-		}
-	}
+	bad := firstData(raw, pages)
 	damageFrame(t, image, bad)
 	m := mountStore(t, dir, withPrefetch(PrefetchWS, traces))
 	path := m.file("snap/mem_file")
