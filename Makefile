@@ -103,11 +103,13 @@ e2e: deps ## Run only the end-to-end tests, verbosely
 	go test -count=1 -timeout 30m -v $(GOTESTFLAGS) ./tests/e2e/...
 
 .PHONY: bench
-bench: build deps ## Build a guest and compare with peers on its memory
-	dir=$$(go run ./tests/guest/cmd/guestsnap); bin/sabrefs-bench peers --input "$$dir/mem_file"
+bench: build deps ## Build guests, compare with peers on their memory, time cold starts
+	python=$$(go run ./tests/guest/cmd/guestsnap --guest python); node=$$(go run ./tests/guest/cmd/guestsnap --guest node); \
+		bin/sabrefs-bench peers --input "$$python/mem_file"; \
+		bin/sabrefs-bench coldstart --guest "$$python" --guest "$$node" --functions python,node
 
 .PHONY: demo
-demo: build deps ## Pack, mount and resume a guest before your eyes
+demo: build deps ## Pack, mount, resume, record and start cold a guest before your eyes
 	tests/demo.sh
 
 .PHONY: check

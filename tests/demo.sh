@@ -2,13 +2,15 @@
 # Shows what sabrefs does, with a real guest: builds, takes (or finds) a
 # snapshot, packs it, mounts it, resumes an unmodified QEMU from the mount and
 # compares every answer with those that the guest gave when it was snapshotted.
-# Run by `make demo`, which builds the binaries and installs what it needs first.
+# Then it records the guest's working set, lays the image out by it, and times
+# cold starts with and without. Run by `make demo`, which builds the binaries and
+# installs what it needs first.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 echo
 echo "== A snapshot of a Linux guest: python3 with numpy, 512 MiB (built once, then cached)"
-snapshot=$(go run ./tests/guest/cmd/guestsnap)
+snapshot=$(go run ./tests/guest/cmd/guestsnap --guest python)
 ls -l "$snapshot"
 
 work=$(mktemp -d)
@@ -17,38 +19,48 @@ cleanup() {
 	rm -rf "$work"
 }
 trap cleanup EXIT
-mkdir "$work/store" "$work/mnt"
+mkdir "$work/store" "$work/mnt" "$work/traces"
+go build -o "$work/guestsnap" ./tests/guest/cmd/guestsnap
 
-echo
-echo "== sabrefs pack SNAPSHOT STORE/python"
-bin/sabrefs pack "$snapshot" "$work/store/python"
-
-echo
-echo "== sabrefs verify STORE"
-bin/sabrefs verify "$work/store"
-
-echo
-echo "== sabrefs mount STORE MNT"
-bin/sabrefs mount "$work/store" "$work/mnt"
-ls -ls "$work/mnt/python"
-
-echo
-echo "== QEMU resumes from the raw file, then from MNT/python/mem_file, with cold caches"
-# Resuming prints its times as JSON and fails if an answer of the guest is wrong.
-resume() {
-	sync
-	if [ -w /proc/sys/vm/drop_caches ]; then echo 3 >/proc/sys/vm/drop_caches; fi
-	echo "-- $1"
-	go run ./tests/guest/cmd/guestsnap resume --mem "$2" "$snapshot"
+# show COMMAND...: prints a command and runs it.
+show() {
+	echo
+	echo "== ${*//"$work/"/}"
+	"$@"
 }
-resume "raw file" "$snapshot/mem_file"
-resume "sabrefs mount" "$work/mnt/python/mem_file"
 
-echo
-echo "== sabrefs umount MNT"
-bin/sabrefs umount "$work/mnt"
+# resume WHAT MEMORY: prints the times as JSON, and fails if an answer is wrong.
+resume() {
+	echo "-- QEMU resumes from $1"
+	"$work/guestsnap" resume --mem "$2" "$snapshot"
+}
+
+show bin/sabrefs pack "$snapshot" "$work/store/python"
+packed=$(stat -c %s "$work/store/python/mem_file.sabre")
+show bin/sabrefs verify "$work/store"
+
+show bin/sabrefs mount "$work/store" "$work/mnt"
+ls -ls "$work/mnt/python"
+resume "the raw file" "$snapshot/mem_file"
+resume "the mount" "$work/mnt/python/mem_file"
+show bin/sabrefs umount "$work/mnt"
+
+show bin/sabrefs mount --record "$work/traces" "$work/store" "$work/mnt"
+resume "a mount that records" "$work/mnt/python/mem_file"
+show bin/sabrefs umount "$work/mnt"
+show bin/sabrefs ws info "$work/traces/python/mem_file.ws"
+show bin/sabrefs repack --working-set "$work/traces" "$work/store"
+
+show bin/sabrefs mount "$work/store" "$work/mnt"
+resume "the mount with its working set" "$work/mnt/python/mem_file"
+show bin/sabrefs umount "$work/mnt"
 
 raw=$(stat -c %s "$snapshot/mem_file")
-packed=$(stat -c %s "$work/store/python/mem_file.sabre")
+laid_out=$(stat -c %s "$work/store/python/mem_file.sabre")
 echo
-echo "The guest gave the same answers from both. Its memory: $raw bytes raw, $packed bytes packed."
+echo "The guest gave the same answers each time. Its memory: $raw bytes raw, $packed packed, $laid_out with a working set."
+
+echo
+echo "== Cold starts, in turn: the raw file cold and warm, the mount without and with a working set"
+bin/sabrefs-bench coldstart --guest "$snapshot" --functions python --runs 3 \
+	--sides raw-cold,raw-warm,mount,ws --sabrefs bin/sabrefs --work-dir "$work" 2>/dev/null

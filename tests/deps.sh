@@ -4,8 +4,8 @@
 set -eu
 
 packages="qemu-system-x86 debootstrap erofs-utils squashfs-tools fuse3 attr
-cpio zstd util-linux ca-certificates git make shellcheck gcc libc6-dev
-libdeflate-dev"
+cpio zstd util-linux mount e2fsprogs ca-certificates git make shellcheck gcc
+libc6-dev libdeflate-dev"
 
 missing=""
 for package in $packages; do

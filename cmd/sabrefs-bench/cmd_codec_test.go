@@ -20,7 +20,7 @@ import (
 // requireLibdeflate fails where libdeflate cannot be compared.
 func requireLibdeflate(t *testing.T) {
 	t.Helper()
-	if err := compileLibdeflate(t.Context(), filepath.Join(t.TempDir(), "driver")); err != nil {
+	if err := compileC(t.Context(), libdeflateSource, filepath.Join(t.TempDir(), "driver"), "-ldeflate"); err != nil {
 		t.Fatalf("%v; tests/deps.sh installs it", err)
 	}
 }

@@ -173,7 +173,7 @@ func daemonMemory(ctx context.Context, sabrefs sabrefsBinary, dir, input string,
 	peak := make(chan int64, 1)
 	watchCtx, stop := context.WithCancel(ctx)
 	go func() { peak <- watchAnonymous(watchCtx, pid) }()
-	_, err = runTouch(ctx, bytes.NewReader(encodePageNumbers(pages)), "faults", filepath.Join(point, memoryName), strconv.Itoa(unix.MADV_RANDOM))
+	_, err = runTouch(ctx, bytes.NewReader(encodePageNumbers(pages)), touchFaults, filepath.Join(point, memoryName), strconv.Itoa(unix.MADV_RANDOM))
 	stop()
 	info, statErr := os.Stat(input)
 	if err := errors.Join(err, statErr); err != nil {

@@ -16,6 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// errOtherBytes is returned when a side does not deliver what is in the raw file.
+var errOtherBytes = errors.New("the touched pages have other bytes than in the raw file")
+
 // peersFlags are the options of peers.
 type peersFlags struct {
 	input   string
@@ -49,7 +52,7 @@ Faults are on different pages that are not zero, the same ones for every side.`,
 	f.StringVar(&flags.workDir, "work-dir", "", "directory for the images (default: a temporary one)")
 	f.IntVar(&flags.runs, "runs", 5, "rounds of measurements")
 	f.IntVar(&flags.faults, "faults", 4000, "pages to touch in a round")
-	f.StringVar(&flags.advice, "advice", "random", "madvise of the mapping: random or normal")
+	f.StringVar(&flags.advice, "advice", "random", "madvise of the mapping: random, normal or hugepage")
 	f.Uint64Var(&flags.seed, "seed", 1, "seed of the choice of pages")
 	f.BoolVar(&flags.json, "json", false, `print {"rows": [...]}`)
 	_ = cmd.MarkFlagRequired("input")
@@ -86,7 +89,12 @@ type comparison struct {
 	advice  int
 	rawCRC  uint32 // of the touched pages in the raw file
 	rawSize int64
+	// keptWarm are files that are read again after the caches have been dropped.
+	keptWarm []string
 }
+
+// advices are the words for madvise.
+var advices = map[string]int{"random": unix.MADV_RANDOM, "normal": unix.MADV_NORMAL, "hugepage": unix.MADV_HUGEPAGE}
 
 func runPeers(ctx context.Context, out, log io.Writer, flags peersFlags) error {
 	c, err := newComparison(flags, log)
@@ -127,10 +135,9 @@ func newComparison(flags peersFlags, log io.Writer) (*comparison, error) {
 	if err != nil {
 		return nil, err
 	}
-	advices := map[string]int{"random": unix.MADV_RANDOM, "normal": unix.MADV_NORMAL}
 	advice, ok := advices[flags.advice]
 	if !ok {
-		return nil, fmt.Errorf("advice %q: expected random or normal", flags.advice)
+		return nil, fmt.Errorf("advice %q: expected random, normal or hugepage", flags.advice)
 	}
 	if flags.runs < 1 || flags.faults < 1 {
 		return nil, fmt.Errorf("%d runs of %d faults: expected at least one", flags.runs, flags.faults)
@@ -182,7 +189,7 @@ func (c *comparison) packAll(ctx context.Context) error {
 // measure does one round of one side, each part on a fresh mount.
 func (c *comparison) measure(ctx context.Context, i int) error {
 	row := &c.rows[i]
-	read, err := c.onColdMount(ctx, i, nil, "sequential", c.mountedFile())
+	read, err := c.onColdMount(ctx, i, nil, readBuffered, c.mountedFile())
 	if err != nil {
 		return err
 	}
@@ -190,7 +197,7 @@ func (c *comparison) measure(ctx context.Context, i int) error {
 		return fmt.Errorf("read %d bytes, the file has %d", read.Bytes, c.rawSize)
 	}
 	row.sequential = append(row.sequential, float64(read.Bytes)/1e6/read.Seconds)
-	fault, err := c.onColdMount(ctx, i, c.pages, "faults", c.mountedFile(), strconv.Itoa(c.advice))
+	fault, err := c.onColdMount(ctx, i, c.pages, touchFaults, c.mountedFile(), strconv.Itoa(c.advice))
 	if err != nil {
 		return err
 	}
@@ -198,7 +205,7 @@ func (c *comparison) measure(ctx context.Context, i int) error {
 		c.rawCRC = fault.CRC32
 	}
 	if fault.CRC32 != c.rawCRC {
-		return fmt.Errorf("the touched pages have other bytes than in the raw file")
+		return errOtherBytes
 	}
 	row.faults = append(row.faults, fault.MeanUS)
 	row.p50 = append(row.p50, fault.P50US)
@@ -211,6 +218,11 @@ func (c *comparison) onColdMount(ctx context.Context, i int, stdin []byte, touch
 	p := c.peers[i]
 	if err := dropCaches(ctx, packedFile(c.image(i))); err != nil {
 		return r, err
+	}
+	for _, path := range c.keptWarm {
+		if _, err := runTool(ctx, "cat", path); err != nil {
+			return r, err
+		}
 	}
 	if err := p.mount(ctx, c.image(i), c.point()); err != nil {
 		return r, err

@@ -29,25 +29,11 @@ type libdeflateDriver string
 // noted and nothing fails.
 func buildLibdeflate(ctx context.Context, log io.Writer, dir string) libdeflateDriver {
 	driver := filepath.Join(dir, "libdeflate-driver")
-	if err := compileLibdeflate(ctx, driver); err != nil {
+	if err := compileC(ctx, libdeflateSource, driver, "-ldeflate"); err != nil {
 		fmt.Fprintf(log, "note: without libdeflate (apt-get install gcc libc6-dev libdeflate-dev): %v\n", err)
 		return ""
 	}
 	return libdeflateDriver(driver)
-}
-
-func compileLibdeflate(ctx context.Context, driver string) error {
-	compiler, err := exec.LookPath("cc")
-	if err != nil {
-		return err
-	}
-	cmd := exec.CommandContext(ctx, compiler, "-O2", "-std=c11", "-o", driver, "-x", "c", "-", "-x", "none", "-ldeflate")
-	cmd.Stdin = strings.NewReader(libdeflateSource)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		first, _, _ := strings.Cut(string(out), "\n")
-		return fmt.Errorf("%s: %w: %s", compiler, err, first)
-	}
-	return nil
 }
 
 // addLibdeflateStream enters libdeflate's own stream, if there is a driver.

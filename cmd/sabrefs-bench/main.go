@@ -35,11 +35,13 @@ are measured in turn in one run, with the caches dropped before each measurement
 and seen to be dropped; medians are reported. Needs root, to mount and to drop
 caches. Nothing else should run on the machine.
 
-The engines that compress are compared by codec, which needs no root.`,
+Cold starts of real guests are measured by coldstart, what comes before them and
+under them by prefetch and fault. The engines that compress are compared by codec, which needs no root.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Version:       version,
 	}
-	root.AddCommand(newPeersCommand(), newOpenCommand(), newMemoryCommand(), newCodecCommand(), newTouchCommand())
+	root.AddCommand(newPeersCommand(), newOpenCommand(), newMemoryCommand(), newCodecCommand(),
+		newColdstartCommand(), newPrefetchCommand(), newFaultCommand(), newTouchCommand(), newSlowDiskCommand())
 	return root
 }

@@ -50,6 +50,11 @@ func unlinkRaw(_ context.Context, point string) error {
 }
 
 func sabrefsPeer(sabrefs sabrefsBinary, name string, packFlags ...string) peer {
+	return sabrefsPeerMounted(sabrefs, name, nil, packFlags...)
+}
+
+// sabrefsPeerMounted is a sabrefsPeer that is mounted with flags.
+func sabrefsPeerMounted(sabrefs sabrefsBinary, name string, mountFlags []string, packFlags ...string) peer {
 	return peer{
 		name: name,
 		pack: func(ctx context.Context, dir, image string) error {
@@ -61,7 +66,8 @@ func sabrefsPeer(sabrefs sabrefsBinary, name string, packFlags ...string) peer {
 			return err
 		},
 		mount: func(ctx context.Context, image, point string) error {
-			_, err := sabrefs.run(ctx, "mount", image, point)
+			args := append([]string{"mount"}, mountFlags...)
+			_, err := sabrefs.run(ctx, append(args, image, point)...)
 			return err
 		},
 		unmount: func(ctx context.Context, point string) error {

@@ -29,16 +29,24 @@ type touchReport struct {
 	MeanUS  float64 `json:"mean_us"`
 	P50US   float64 `json:"p50_us"`
 	P99US   float64 `json:"p99_us"`
+	MaxUS   float64 `json:"max_us"`
 	Seconds float64 `json:"seconds"`
 	Bytes   int64   `json:"bytes"`
 	CRC32   uint32  `json:"crc32"` // of what was read, in the order of reading
 }
 
+// What the touching process does with a file.
+const (
+	readBuffered = "sequential" // read(2), large
+	readDirect   = "direct"     // the same with O_DIRECT
+	touchFaults  = "faults"     // touch pages of a private mapping
+)
+
 // newTouchCommand is the process that touches a file. It is a command, and not
 // a goroutine, because a page fault holds a thread of the Go scheduler.
 func newTouchCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:    "touch sequential|faults FILE [ADVICE]",
+		Use:    "touch sequential|direct FILE [BYTES] or touch faults FILE [ADVICE]",
 		Short:  "Read a file once, or touch pages of a mapping (page numbers on standard input)",
 		Hidden: true,
 		Args:   cobra.RangeArgs(2, 3),
@@ -56,35 +64,49 @@ func newTouchCommand() *cobra.Command {
 }
 
 func touch(pages io.Reader, args []string) (touchReport, error) {
-	if args[0] == "sequential" {
-		return readSequentially(args[1])
-	}
-	advice := unix.MADV_RANDOM
+	number := -1
 	if len(args) == 3 {
 		n, err := strconv.Atoi(args[2])
 		if err != nil {
-			return touchReport{}, fmt.Errorf("advice: %w", err)
+			return touchReport{}, fmt.Errorf("touching %s: %w", args[1], err)
 		}
-		advice = n
+		number = n
 	}
-	return touchPages(args[1], pages, advice)
+	switch args[0] {
+	case readBuffered:
+		return readSequentially(args[1], os.O_RDONLY, number)
+	case readDirect:
+		return readSequentially(args[1], os.O_RDONLY|unix.O_DIRECT, number)
+	case touchFaults:
+		if number < 0 {
+			number = unix.MADV_RANDOM
+		}
+		return touchPages(args[1], pages, number)
+	default:
+		return touchReport{}, fmt.Errorf("touching %q: expected %s, %s or %s", args[0], readBuffered, readDirect, touchFaults)
+	}
 }
 
-// readSequentially reads the whole file with large reads.
-func readSequentially(path string) (touchReport, error) {
+// readSequentially reads the file with large reads: all of it, or at least so many
+// bytes unless limitBytes is negative.
+func readSequentially(path string, flags, limitBytes int) (r touchReport, err error) {
 	const bufferBytes = 1 << 20
-	file, err := os.Open(path)
+	file, err := os.OpenFile(path, flags, 0)
 	if err != nil {
-		return touchReport{}, err
+		return r, err
 	}
 	defer file.Close()
-	buf := make([]byte, bufferBytes)
-	var r touchReport
+	// aligned, as O_DIRECT needs it
+	buf, err := unix.Mmap(-1, 0, bufferBytes, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, unix.Munmap(buf)) }()
 	begin := time.Now()
 	for {
 		n, err := file.Read(buf)
 		r.Bytes += int64(n)
-		if errors.Is(err, io.EOF) {
+		if errors.Is(err, io.EOF) || limitBytes >= 0 && r.Bytes >= int64(limitBytes) {
 			r.Seconds = time.Since(begin).Seconds()
 			return r, nil
 		}
@@ -177,6 +199,7 @@ func summarize(latencies []time.Duration, total time.Duration) touchReport {
 	r.MeanUS = microseconds(sum) / float64(len(latencies))
 	r.P50US = microseconds(latencies[len(latencies)/2])
 	r.P99US = microseconds(latencies[len(latencies)*99/100])
+	r.MaxUS = microseconds(latencies[len(latencies)-1])
 	return r
 }
 
@@ -244,4 +267,23 @@ func encodePageNumbers(pages []uint32) []byte {
 		b = binary.LittleEndian.AppendUint32(b, p)
 	}
 	return b
+}
+
+// pagesCRC is the CRC-32 of pages of a file in the given order.
+func pagesCRC(path string, pages []uint32) (uint32, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer file.Close()
+	crc := uint32(0)
+	page := make([]byte, pageBytes)
+	for _, number := range pages {
+		n, err := file.ReadAt(page, int64(number)*pageBytes)
+		if err != nil && (n < pageBytes || !errors.Is(err, io.EOF)) {
+			return 0, fmt.Errorf("%s: page %d: %w", path, number, err)
+		}
+		crc = crc32.Update(crc, crc32.IEEETable, page)
+	}
+	return crc, nil
 }

@@ -8,24 +8,28 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
+
+	"sabrefs/cmd/sabrefs-bench/qemu"
 )
 
 // kernelCommandLine: a ramfs has no size limit below that of the RAM, a tmpfs
 // would stop at half of it. A panic ends QEMU (-no-reboot) and so the build.
 const kernelCommandLine = "console=ttyS1 quiet rootfstype=ramfs panic=-1 nokaslr tsc=unstable"
 
-// bootTimeout bounds the boot and the server's start, 20 s under TCG on a 2024
-// processor; a guest that hangs must not hang the tests.
-const bootTimeout = 10 * time.Minute
-
-// Build returns the first snapshot, with the second beside it ([Snapshot.Later]).
-// It makes both if they are not in the cache, which takes root, Debian's package
-// tools, a network and some minutes; progress goes to log. A build that was
-// interrupted leaves nothing that a later call would take for a result.
+// Build is [Kind.Build] of [Python].
 func Build(ctx context.Context, log io.Writer) (Snapshot, error) {
-	target, err := Dir()
+	return Python().Build(ctx, log)
+}
+
+// Build returns the first snapshot, with the second beside it ([Later]). It makes
+// both if they are not in the cache, which takes root, Debian's package tools, a
+// network and some minutes; progress goes to log. A build that was interrupted
+// leaves nothing that a later call would take for a result.
+func (k Kind) Build(ctx context.Context, log io.Writer) (Snapshot, error) {
+	target, err := k.Dir()
 	if err != nil {
 		return Snapshot{}, err
 	}
@@ -34,16 +38,16 @@ func Build(ctx context.Context, log io.Writer) (Snapshot, error) {
 	}
 	lock, err := lockFile(ctx, target+".lock")
 	if err != nil {
-		return Snapshot{}, fmt.Errorf("build the guest: %w", err)
+		return Snapshot{}, fmt.Errorf("build the guest %s: %w", k.name, err)
 	}
 	defer lock.Close()
-	result := Snapshot{Dir: filepath.Join(target, firstSnapshotName)}
+	result := Snapshot{Dir: filepath.Join(target, k.name)}
 	if _, err := os.Stat(target); err == nil {
 		return result, nil
 	}
-	err = makeWhole(target, func(dir string) error { return buildPartial(ctx, dir, log) })
+	err = makeWhole(target, func(dir string) error { return k.buildPartial(ctx, dir, log) })
 	if err != nil {
-		return Snapshot{}, fmt.Errorf("build the guest: %w", err)
+		return Snapshot{}, fmt.Errorf("build the guest %s: %w", k.name, err)
 	}
 	return result, nil
 }
@@ -66,25 +70,31 @@ func makeWhole(target string, build func(dir string) error) error {
 	return nil
 }
 
-func buildPartial(ctx context.Context, dir string, log io.Writer) error {
-	steps := progress{log: log, since: time.Now()}
+func (k Kind) buildPartial(ctx context.Context, dir string, log io.Writer) error {
+	steps := progress{log: log, kind: k.name, since: time.Now()}
 	bootDir := filepath.Join(dir, "boot")
-	if err := makeBootFiles(ctx, bootDir, log); err != nil {
+	if err := k.makeBootFiles(ctx, bootDir, log); err != nil {
 		return err
 	}
 	steps.report("kernel and initramfs built")
-	livePath := filepath.Join(dir, "live_mem")
-	vm, err := boot(ctx, bootDir, livePath)
+	life := guestLife{kind: k, dir: dir, machine: qemu.NewMachine(), livePath: filepath.Join(dir, "live_mem")}
+	vm, err := qemu.Boot(ctx, qemu.BootOptions{
+		Machine: life.machine, MemPath: life.livePath, CommandLine: kernelCommandLine,
+		KernelPath:    filepath.Join(bootDir, "vmlinuz"),
+		InitramfsPath: filepath.Join(bootDir, "initramfs.zst"),
+		ConsolePath:   filepath.Join(bootDir, "console.log"),
+	})
 	if err != nil {
 		return err
 	}
-	err = snapshotTwice(ctx, vm, dir, livePath, steps)
-	return errors.Join(err, vm.Close(), os.Remove(livePath))
+	life.vm = vm
+	err = life.snapshotTwice(ctx, steps)
+	return errors.Join(err, vm.Close(), os.Remove(life.livePath))
 }
 
 // makeBootFiles runs the recipe from the copy in this program, so that it is
 // the one that the cache's key stands for, wherever the program was started.
-func makeBootFiles(ctx context.Context, bootDir string, log io.Writer) error {
+func (k Kind) makeBootFiles(ctx context.Context, bootDir string, log io.Writer) error {
 	recipeDir := filepath.Join(bootDir, "recipe")
 	if err := os.MkdirAll(recipeDir, 0o755); err != nil {
 		return err
@@ -92,11 +102,11 @@ func makeBootFiles(ctx context.Context, bootDir string, log io.Writer) error {
 	scriptPath := filepath.Join(recipeDir, "build.sh")
 	err := errors.Join(
 		os.WriteFile(scriptPath, buildScript, 0o755),
-		os.WriteFile(filepath.Join(recipeDir, "server.py"), serverProgram, 0o644))
+		os.WriteFile(filepath.Join(recipeDir, k.programName), k.program, 0o644))
 	if err != nil {
 		return err
 	}
-	command := exec.CommandContext(ctx, "/bin/sh", scriptPath, bootDir)
+	command := exec.CommandContext(ctx, "/bin/sh", scriptPath, bootDir, strings.Join(k.packages, ","), k.programName, k.command)
 	command.Stdout, command.Stderr = log, log
 	// The shell removes its work directory once the tools that it waits for have
 	// ended too, so the request goes to the whole group.
@@ -109,63 +119,29 @@ func makeBootFiles(ctx context.Context, bootDir string, log io.Writer) error {
 	return nil
 }
 
-// boot starts the guest with livePath as its RAM and returns once it serves.
-func boot(ctx context.Context, bootDir, livePath string) (*VM, error) {
-	consolePath := filepath.Join(bootDir, "console.log")
-	arguments := append(
-		qemuArguments(machineConfig(), memory{path: livePath, shared: true}, "file:"+consolePath),
-		"-kernel", filepath.Join(bootDir, "vmlinuz"),
-		"-initrd", filepath.Join(bootDir, "initramfs.zst"),
-		"-append", kernelCommandLine)
-	vm, err := start(ctx, arguments)
-	if err != nil {
-		return nil, err
-	}
-	if err := vm.waitReady(ctx); err != nil {
-		err = fmt.Errorf("boot the guest: %w; its console says: %s", err, tailOf(consolePath))
-		return nil, vm.abandon(err)
-	}
-	return vm, nil
+// guestLife is a live guest between its snapshots.
+type guestLife struct {
+	kind     Kind
+	vm       *qemu.VM
+	machine  qemu.Config
+	dir      string // of the snapshots
+	livePath string // the guest's RAM
 }
 
-func (vm *VM) waitReady(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, bootTimeout)
-	defer cancel()
-	if err := vm.letRun(ctx); err != nil {
-		return err
-	}
-	defer interruptOnDone(ctx, vm.serial)()
-	line, err := vm.readLine(ctx)
-	if err == nil && line != "READY" {
-		err = fmt.Errorf("the guest says %q in place of READY", line)
-	}
-	return err
-}
-
-// tailOf is the end of a log for an error message, or why there is none.
-func tailOf(path string) string {
-	const shownBytes = 2000
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return err.Error()
-	}
-	return string(text[max(0, len(text)-shownBytes):])
-}
-
-func snapshotTwice(ctx context.Context, vm *VM, dir, livePath string, steps progress) error {
+func (l *guestLife) snapshotTwice(ctx context.Context, steps progress) error {
 	steps.report("guest booted")
-	if err := vm.askAll(ctx, warmUpRequests); err != nil {
+	if _, err := l.vm.AskAll(ctx, l.kind.warmUp); err != nil {
 		return err
 	}
-	first := Snapshot{Dir: filepath.Join(dir, firstSnapshotName)}
-	if err := vm.snapshot(ctx, first, livePath); err != nil {
+	first := Snapshot{Dir: filepath.Join(l.dir, l.kind.name)}
+	if err := l.snapshot(ctx, first); err != nil {
 		return err
 	}
 	steps.report("first snapshot taken")
-	if err := vm.askAll(ctx, laterRequests); err != nil {
+	if _, err := l.vm.AskAll(ctx, l.kind.later); err != nil {
 		return err
 	}
-	if err := vm.snapshot(ctx, first.Later(), livePath); err != nil {
+	if err := l.snapshot(ctx, Later(first)); err != nil {
 		return err
 	}
 	steps.report("second snapshot taken")
@@ -173,66 +149,30 @@ func snapshotTwice(ctx context.Context, vm *VM, dir, livePath string, steps prog
 }
 
 // snapshot halts the guest, saves it, and lets it run on to record its answers.
-func (vm *VM) snapshot(ctx context.Context, snapshot Snapshot, livePath string) error {
+func (l *guestLife) snapshot(ctx context.Context, snapshot Snapshot) error {
 	if err := os.Mkdir(snapshot.Dir, 0o755); err != nil {
 		return err
 	}
-	if err := vm.save(ctx, snapshot, livePath); err != nil {
+	if err := l.vm.Save(ctx, snapshot, l.machine, l.livePath); err != nil {
 		return fmt.Errorf("snapshot %s: %w", filepath.Base(snapshot.Dir), err)
 	}
-	if err := vm.letRun(ctx); err != nil {
+	if err := l.vm.Continue(ctx); err != nil {
 		return err
 	}
-	answers, err := vm.collectAnswers(ctx, comparedRequests)
+	answers, err := l.vm.AskAll(ctx, l.kind.compared)
 	if err != nil {
 		return err
 	}
-	return errors.Join(
-		writeJSON(snapshot.AnswersPath(), answers),
-		writeJSON(snapshot.ConfigPath(), machineConfig()))
-}
-
-// save leaves the guest halted. The RAM is copied, since the guest goes on in
-// the original.
-func (vm *VM) save(ctx context.Context, snapshot Snapshot, livePath string) error {
-	if _, err := vm.monitor.Execute(ctx, "stop", nil); err != nil {
-		return err
-	}
-	if err := vm.ignoreSharedMemory(ctx); err != nil {
-		return err
-	}
-	_, err := vm.monitor.Execute(ctx, "migrate",
-		map[string]string{"uri": "exec:cat > " + shellWord(snapshot.StatePath())})
-	if err != nil {
-		return err
-	}
-	if err := vm.waitMigrated(ctx); err != nil {
-		return err
-	}
-	return copyFile(snapshot.MemPath(), livePath)
-}
-
-func copyFile(targetPath, sourcePath string) (err error) {
-	source, err := os.Open(sourcePath)
-	if err != nil {
-		return err
-	}
-	defer source.Close()
-	target, err := os.Create(targetPath)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, target.Close()) }()
-	_, err = io.Copy(target, source)
-	return err
+	return snapshot.WriteAnswers(answers)
 }
 
 // progress reports the steps of a build with the seconds since its beginning.
 type progress struct {
 	log   io.Writer
+	kind  string
 	since time.Time
 }
 
 func (p progress) report(message string) {
-	fmt.Fprintf(p.log, "guest: %5.1f s: %s\n", time.Since(p.since).Seconds(), message)
+	fmt.Fprintf(p.log, "guest %s: %5.1f s: %s\n", p.kind, time.Since(p.since).Seconds(), message)
 }

@@ -1,9 +1,14 @@
 #!/bin/sh
-# build.sh OUT_DIR: makes OUT_DIR/vmlinuz and OUT_DIR/initramfs.zst, a Debian
-# guest whose only program is server.py (beside this script). Needs root.
+# build.sh OUT_DIR PACKAGES PROGRAM COMMAND: makes OUT_DIR/vmlinuz and
+# OUT_DIR/initramfs.zst, a Debian guest with the packages (separated by commas),
+# whose init does nothing but execute COMMAND, which runs /PROGRAM, a file beside
+# this script. Needs root.
 set -eu
 
 out_dir=$1
+packages=$2
+program=$3
+program_command=$4
 recipe_dir=$(cd "$(dirname "$0")" && pwd)
 suite=bookworm
 mirror=http://deb.debian.org/debian
@@ -56,7 +61,7 @@ download_kernel() {
 }
 
 make_root() {
-	debootstrap --variant=minbase --include=python3,python3-numpy,python3-pil \
+	debootstrap --variant=minbase --include="$packages" \
 		"$suite" "$root_dir" "$mirror" >"$work_dir/debootstrap.log" 2>&1 || {
 		tail -n 20 "$work_dir/debootstrap.log" >&2
 		exit 1
@@ -76,15 +81,14 @@ strip_root() {
 }
 
 install_server() {
-	install -m 0644 "$recipe_dir/server.py" "$root_dir/server.py"
-	cat >"$root_dir/init" <<'INIT'
+	install -m 0644 "$recipe_dir/$program" "$root_dir/$program"
+	cat >"$root_dir/init" <<INIT
 #!/bin/sh
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
-# The same layout of dictionaries in every boot, and no BLAS threads.
-export PYTHONHASHSEED=0 OPENBLAS_NUM_THREADS=1 PATH=/usr/bin:/bin HOME=/
-exec python3 /server.py </dev/ttyS1 >/dev/ttyS1 2>&1
+export PATH=/usr/bin:/bin HOME=/
+exec env $program_command </dev/ttyS1 >/dev/ttyS1 2>&1
 INIT
 	chmod 0755 "$root_dir/init"
 }

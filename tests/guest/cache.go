@@ -11,13 +11,12 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"sabrefs/cmd/sabrefs-bench/qemu"
 )
 
 //go:embed build.sh
 var buildScript []byte
-
-//go:embed server.py
-var serverProgram []byte
 
 // cacheVariable names the environment variable that moves the cache.
 const cacheVariable = "SABREFS_CACHE"
@@ -25,10 +24,10 @@ const cacheVariable = "SABREFS_CACHE"
 // lockPollInterval is how soon a finished build is noticed by those who wait.
 const lockPollInterval = 200 * time.Millisecond
 
-// Dir is the directory in which [Build] keeps what it makes for the present
+// Dir is the directory in which [Kind.Build] keeps what it makes for the present
 // recipe. Another recipe, be it another server, kernel command line or
 // accelerator, has another directory, so a stale snapshot is never used.
-func Dir() (string, error) {
+func (k Kind) Dir() (string, error) {
 	root := os.Getenv(cacheVariable)
 	if root == "" {
 		userCache, err := os.UserCacheDir()
@@ -41,16 +40,17 @@ func Dir() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("find the cache directory: %w", err)
 	}
-	return filepath.Join(root, "guest-"+recipeKey()), nil
+	return filepath.Join(root, "guest-"+k.name+"-"+k.recipeKey()), nil
 }
 
 // recipeKey is a short hash of everything that decides what a build makes.
-func recipeKey() string {
+func (k Kind) recipeKey() string {
 	hash := sha256.New()
 	for _, part := range [][]byte{
-		buildScript, serverProgram,
-		fmt.Appendf(nil, "%+v %s %q %q", machineConfig(), kernelCommandLine, warmUpRequests, laterRequests),
-		fmt.Appendf(nil, "%q", comparedRequests),
+		buildScript, k.program,
+		fmt.Appendf(nil, "%q %q %q", k.packages, k.programName, k.command),
+		fmt.Appendf(nil, "%+v %s", qemu.NewMachine(), kernelCommandLine),
+		fmt.Appendf(nil, "%q %q %q", k.warmUp, k.later, k.compared),
 	} {
 		partHash := sha256.Sum256(part)
 		hash.Write(partHash[:])

@@ -1,87 +1,26 @@
 package guest
 
 import (
-	"encoding/json"
-	"fmt"
-	"os"
-	"path/filepath"
+	"context"
+
+	"sabrefs/cmd/sabrefs-bench/qemu"
 )
 
-// Snapshot is a snapshot directory; the package comment lists its files.
-type Snapshot struct {
-	// Dir may also be a copy of the directory that [Build] made, for example one
-	// on a mount.
-	Dir string
-}
+// Snapshot is a snapshot directory.
+type Snapshot = qemu.Snapshot
 
-const (
-	firstSnapshotName = "python"
-	laterSnapshotName = "python-later"
-)
+// VM is a running QEMU.
+type VM = qemu.VM
 
-// MemPath is the file that holds the guest's RAM.
-func (s Snapshot) MemPath() string { return filepath.Join(s.Dir, "mem_file") }
+// laterSuffix makes the name of a second snapshot.
+const laterSuffix = "-later"
 
-// StatePath is the file that holds the processor and the devices.
-func (s Snapshot) StatePath() string { return filepath.Join(s.Dir, "snapshot_file") }
+// Later is the second snapshot of the same guest, beside the one that
+// [Kind.Build] returns.
+func Later(first Snapshot) Snapshot { return Snapshot{Dir: first.Dir + laterSuffix} }
 
-// ConfigPath is the file that holds the [Config].
-func (s Snapshot) ConfigPath() string { return filepath.Join(s.Dir, "config.json") }
-
-// AnswersPath is the file that holds the [Answer]s.
-func (s Snapshot) AnswersPath() string { return filepath.Join(s.Dir, "answers.json") }
-
-// Later is the second snapshot of the same guest, beside the one that [Build] returns.
-func (s Snapshot) Later() Snapshot {
-	return Snapshot{Dir: filepath.Join(filepath.Dir(s.Dir), laterSnapshotName)}
-}
-
-// Config is the machine that a snapshot fits. QEMU restores a state only into
-// the machine that wrote it.
-type Config struct {
-	Machine     string `json:"machine"`
-	CPU         string `json:"cpu"`
-	CPUCount    int    `json:"cpu_count"`
-	MemoryBytes int64  `json:"memory_bytes"`
-	Accelerator string `json:"accelerator"`
-}
-
-// Answer is what the live guest answered after the snapshot was taken. A
-// restored guest must answer the same.
-type Answer struct {
-	Request string `json:"request"`
-	Answer  string `json:"answer"`
-}
-
-// Config reads the machine settings.
-func (s Snapshot) Config() (Config, error) {
-	var config Config
-	err := readJSON(s.ConfigPath(), &config)
-	return config, err
-}
-
-// Answers reads the requests and the answers of the live guest.
-func (s Snapshot) Answers() ([]Answer, error) {
-	var answers []Answer
-	err := readJSON(s.AnswersPath(), &answers)
-	return answers, err
-}
-
-func readJSON(path string, value any) error {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(text, value); err != nil {
-		return fmt.Errorf("parse %s: %w", path, err)
-	}
-	return nil
-}
-
-func writeJSON(path string, value any) error {
-	text, err := json.MarshalIndent(value, "", "  ")
-	if err != nil {
-		return fmt.Errorf("format %s: %w", path, err)
-	}
-	return os.WriteFile(path, append(text, '\n'), 0o644)
+// Resume restores the snapshot with the guest's RAM in memPath, which may lie
+// on any filesystem, and lets the guest run. The VM ends with ctx.
+func Resume(ctx context.Context, snapshot Snapshot, memPath string) (*VM, error) {
+	return qemu.Resume(ctx, snapshot, memPath)
 }

@@ -1,6 +1,6 @@
 // Guestsnap makes the snapshots of the test guest and resumes them.
 //
-//	guestsnap                                builds, or finds in the cache, and prints the first snapshot's directory
+//	guestsnap [--guest python|node]          builds, or finds in the cache, and prints the first snapshot's directory
 //	guestsnap resume [--mem PATH] SNAPDIR    resumes, compares every answer, prints the timings as JSON
 //
 // Progress goes to standard error. The exit status is 1 if anything failed, in
@@ -33,18 +33,27 @@ func main() {
 }
 
 func run(ctx context.Context, arguments []string, out, log io.Writer) error {
-	switch {
-	case len(arguments) == 0:
-		return build(ctx, out, log)
-	case arguments[0] == "resume":
+	if len(arguments) > 0 && arguments[0] == "resume" {
 		return resume(ctx, arguments[1:], out, log)
-	default:
-		return fmt.Errorf("unknown command %q; usage: guestsnap [resume [--mem PATH] SNAPDIR]", arguments[0])
 	}
+	return build(ctx, arguments, out, log)
 }
 
-func build(ctx context.Context, out, log io.Writer) error {
-	snapshot, err := guest.Build(ctx, log)
+func build(ctx context.Context, arguments []string, out, log io.Writer) error {
+	flags := flag.NewFlagSet("guestsnap", flag.ContinueOnError)
+	flags.SetOutput(log)
+	name := flags.String("guest", guest.Python().Name(), "the guest to build: python or node")
+	if err := flags.Parse(arguments); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unknown command %q; usage: guestsnap [--guest python|node] or guestsnap resume [--mem PATH] SNAPDIR", flags.Arg(0))
+	}
+	kind, err := guest.ByName(*name)
+	if err != nil {
+		return err
+	}
+	snapshot, err := kind.Build(ctx, log)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package guest
+package qemu
 
 import (
 	"context"
@@ -11,8 +11,8 @@ import (
 // migrationPollInterval is short against the 10 ms that loading a state takes.
 const migrationPollInterval = time.Millisecond
 
-// letRun starts or continues the guest's processor.
-func (vm *VM) letRun(ctx context.Context) error {
+// Continue starts the guest's processor, or lets it run on.
+func (vm *VM) Continue(ctx context.Context) error {
 	vm.continuedAt = time.Now()
 	_, err := vm.monitor.Execute(ctx, "cont", nil)
 	return err
@@ -37,8 +37,10 @@ func (vm *VM) waitMigrated(ctx context.Context) error {
 		if err != nil || finished {
 			return err
 		}
-		if err := sleep(ctx, migrationPollInterval); err != nil {
-			return fmt.Errorf("wait for the migration: %w", err)
+		select {
+		case <-time.After(migrationPollInterval):
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the migration: %w", context.Cause(ctx))
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package guest
+package qemu
 
 import (
 	"fmt"
@@ -9,16 +9,16 @@ import (
 
 const (
 	qemuProgram = "qemu-system-x86_64"
-	// acceleratorVariable names the environment variable that chooses QEMU's
+	// AcceleratorVariable names the environment variable that chooses QEMU's
 	// accelerator for new snapshots. That /dev/kvm exists does not mean that
 	// Linux boots in it, so nothing but the user's word turns KVM on.
-	acceleratorVariable = "SABREFS_QEMU_ACCEL"
+	AcceleratorVariable = "SABREFS_QEMU_ACCEL"
 )
 
-// machineConfig is the machine of new snapshots. The machine type carries a
+// NewMachine is the machine of new snapshots. The machine type carries a
 // version, so that a newer QEMU still restores an older snapshot.
-func machineConfig() Config {
-	accelerator := os.Getenv(acceleratorVariable)
+func NewMachine() Config {
+	accelerator := os.Getenv(AcceleratorVariable)
 	if accelerator == "" {
 		accelerator = "tcg"
 	}
@@ -49,12 +49,16 @@ func qemuArguments(config Config, memory memory, console string) []string {
 	}
 	ram := fmt.Sprintf("memory-backend-file,id=ram,size=%d,mem-path=%s,share=%s",
 		config.MemoryBytes, optionValue(memory.path), share)
+	return append(baseArguments(config, console), "-object", ram)
+}
+
+// baseArguments leave out where the RAM comes from: the object "ram".
+func baseArguments(config Config, console string) []string {
 	return []string{
 		"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-S",
 		"-accel", config.Accelerator, "-cpu", config.CPU, "-smp", strconv.Itoa(config.CPUCount),
 		"-machine", config.Machine + ",memory-backend=ram",
 		"-m", strconv.FormatInt(config.MemoryBytes>>20, 10) + "M",
-		"-object", ram,
 		"-chardev", "socket,id=requests,fd=3", "-serial", "chardev:requests",
 		"-chardev", "socket,id=monitor,fd=4", "-mon", "chardev=monitor,mode=control",
 		"-serial", console,

@@ -1,4 +1,4 @@
-package guest
+package qemu
 
 import (
 	"bufio"
@@ -136,7 +136,7 @@ func TestCheckAnswersFindsADifference(t *testing.T) {
 }
 
 func TestPathsInQEMUOptions(t *testing.T) {
-	arguments := qemuArguments(machineConfig(), memory{path: "/a,b/mem"}, "null")
+	arguments := qemuArguments(NewMachine(), memory{path: "/a,b/mem"}, "null")
 	want := "memory-backend-file,id=ram,size=536870912,mem-path=/a,,b/mem,share=off"
 	if !strings.Contains(strings.Join(arguments, " "), want) {
 		t.Errorf("arguments %q, want %s among them", arguments, want)

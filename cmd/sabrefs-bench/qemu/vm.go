@@ -1,4 +1,4 @@
-package guest
+package qemu
 
 import (
 	"bufio"
@@ -159,6 +159,19 @@ func (vm *VM) Ask(ctx context.Context, request string) (string, error) {
 		vm.Timings.FirstAnswer = time.Since(vm.continuedAt)
 	}
 	return answer, nil
+}
+
+// AskAll asks one request after the other, up to the first error.
+func (vm *VM) AskAll(ctx context.Context, requests []string) ([]Answer, error) {
+	answers := make([]Answer, 0, len(requests))
+	for _, request := range requests {
+		answer, err := vm.Ask(ctx, request)
+		if err != nil {
+			return nil, err
+		}
+		answers = append(answers, Answer{Request: request, Answer: answer})
+	}
+	return answers, nil
 }
 
 // readLine reads from the serial port; its caller watches ctx.

@@ -1,4 +1,4 @@
-package guest
+package qemu
 
 import (
 	"context"
@@ -38,7 +38,7 @@ func (vm *VM) restore(ctx context.Context, statePath string) error {
 		return err
 	}
 	vm.Timings.Incoming = time.Since(startedAt)
-	return vm.letRun(ctx)
+	return vm.Continue(ctx)
 }
 
 // CheckAnswers asks every request of the snapshot and compares the answers with
