@@ -68,9 +68,6 @@ type Config struct {
 	Logger *slog.Logger
 	// Engine decodes DEFLATE frames; nil means in software.
 	Engine iaa.Engine
-
-	// pushNeighbors overrides the default of pushing; for measurements.
-	pushNeighbors *bool
 }
 
 // checked returns the configuration with defaults filled in and the paths
@@ -87,10 +84,6 @@ func (c Config) checked() (Config, error) {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
-	}
-	if c.pushNeighbors == nil {
-		push := pushByDefault
-		c.pushNeighbors = &push
 	}
 	var err error
 	if c.StoreDir, err = filepath.Abs(c.StoreDir); err != nil {

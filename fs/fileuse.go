@@ -30,7 +30,7 @@ func (n *memNode) beginUse(h *memHandle) uint32 {
 		flags = n.beginFirstUse(h)
 	}
 	h.recording = n.use.recording
-	h.tracker = n.use.session.trackerOf()
+	h.session = n.use.session
 	return flags
 }
 
@@ -52,14 +52,6 @@ func (n *memNode) beginFirstUse(h *memHandle) uint32 {
 		h.stats.began(n.use.session)
 	}
 	return fuse.FOPEN_KEEP_CACHE
-}
-
-// trackerOf is the tracker of a session, nil if there is no session.
-func (s *session) trackerOf() *prefetch.Tracker {
-	if s == nil {
-		return nil
-	}
-	return s.tracker
 }
 
 // isOver reports whether there is nothing of a session that still runs.

@@ -60,7 +60,6 @@ type mountArg struct {
 	StoreDir, MountPoint string
 	AllowOther           bool
 	CacheBytes           int64
-	Push                 bool
 	Prefetch             PrefetchMode
 	BudgetBytes          int64
 	WorkingSetDir        string
@@ -83,7 +82,6 @@ func serveRole(arg string) error {
 		LookUp: func(_ context.Context, paths []string) error {
 			return roleCommand("look-up", strings.Join(paths, "\n")).Run()
 		},
-		pushNeighbors: &a.Push,
 	})
 	if err != nil {
 		return err
@@ -142,10 +140,6 @@ func requireFUSE(t *testing.T) {
 }
 
 type mountOption func(*mountArg, *exec.Cmd)
-
-func withPush(push bool) mountOption {
-	return func(a *mountArg, _ *exec.Cmd) { a.Push = push }
-}
 
 func withCache(cacheBytes int64) mountOption {
 	return func(a *mountArg, _ *exec.Cmd) { a.CacheBytes = cacheBytes }

@@ -13,7 +13,6 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 
-	"sabrefs/prefetch"
 	"sabrefs/store"
 )
 
@@ -112,9 +111,10 @@ type memHandle struct {
 	node          *memNode
 	image         *sharedImage
 	stats         *fileStats
-	recording     *recording        // nil if the mount does not record
-	tracker       *prefetch.Tracker // nil without prefetch
-	bypassesCache bool              // O_DIRECT: what it reads, no page cache has asked for
+	recording     *recording // nil if the mount does not record
+	session       *session   // of prefetch; nil without
+	stream        readStream
+	bypassesCache bool // O_DIRECT: what it reads, no page cache has asked for
 }
 
 // Read decodes what the kernel asks for. The context, which ends when a signal
@@ -125,16 +125,13 @@ func (h *memHandle) Read(_ context.Context, dest []byte, rawOff int64) (fuse.Rea
 		return nil, syscall.EBADF
 	}
 	defer h.image.release(h.node)
-	if h.refusesReadAhead(dest, rawOff) {
+	if h.refusesReadAhead(dest, rawOff) || h.refusesCold(dest, rawOff) {
 		return nil, syscall.EIO
 	}
 	t := h.node.tree
 	t.ahead.gate.Enter()
 	defer t.ahead.gate.Leave()
-	if h.tracker != nil {
-		firstPage := rawOff / store.PageBytes
-		h.tracker.Demand(firstPage, min(firstPage+int64(len(dest)+store.PageBytes-1)/store.PageBytes, h.node.header.PageCount())-firstPage)
-	}
+	h.noteDemand(dest, rawOff)
 	served, err := t.cache.ReadFirst(context.Background(), h.image.Image, dest, rawOff)
 	if err != nil && !errors.Is(err, io.EOF) {
 		t.stats.failedReads.Add(1)
@@ -144,7 +141,17 @@ func (h *memHandle) Read(_ context.Context, dest []byte, rawOff int64) (fuse.Rea
 	t.stats.reads.Add(1)
 	t.stats.readBytes.Add(int64(served.LenBytes))
 	h.stats.served(served, time.Since(began))
-	return &reply{data: dest[:served.LenBytes], keep: served.Keep, push: t.pusher.plan(h, rawOff, served.LenBytes)}, 0
+	return &reply{data: dest[:served.LenBytes], keep: served.Keep, push: h.regionAround(rawOff, served.LenBytes)}, 0
+}
+
+// noteDemand takes note of the pages that the kernel lacks.
+func (h *memHandle) noteDemand(dest []byte, rawOff int64) {
+	if h.session == nil {
+		return
+	}
+	firstPage := rawOff / store.PageBytes
+	endPage := min(firstPage+int64(len(dest)+store.PageBytes-1)/store.PageBytes, h.node.header.PageCount())
+	h.session.tracker.Demand(firstPage, endPage-firstPage)
 }
 
 // refusesReadAhead records a touched page, and refuses a request for several: see
@@ -225,7 +232,7 @@ func (h *memHandle) Release(context.Context) syscall.Errno {
 type reply struct {
 	data []byte
 	keep func() // puts the decoded frame into the cache
-	push func() // queues its other pages
+	push func() // queues pages around
 }
 
 // Bytes returns the bytes.

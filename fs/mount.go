@@ -28,9 +28,6 @@ const (
 	entryTimeout = time.Second
 
 	fsName = "sabrefs" // the mount's type is fuse.sabrefs
-
-	// pushByDefault is off: see pusher.
-	pushByDefault = false
 )
 
 // Server serves one mount.
@@ -86,16 +83,14 @@ func newTree(config Config) (*tree, error) {
 	t.recorder = newRecorder(config, func(name string, err error) {
 		t.log.Error("writing a trace failed", "file", name, "err", err)
 	})
-	if *config.pushNeighbors {
-		t.pusher = newPusher(cache, &t.stats, func(rel string, err error) { t.report("push", rel, err) })
-	}
+	t.cold = newColdPusher(&t.stats)
 	return t, nil
 }
 
 // close releases everything. No request may be under way any more.
 func (t *tree) close() error {
+	t.cold.close()
 	t.ahead.close()
-	t.pusher.close()
 	t.scrub.close()
 	return errors.Join(t.cache.Close(), t.recorder.close(), t.dir.close())
 }

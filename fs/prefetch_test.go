@@ -356,3 +356,50 @@ func TestPrefetchUnderMemoryLimit(t *testing.T) {
 		t.Errorf("%d reads failed", s.FailedReads)
 	}
 }
+
+// TestColdPagesAreNotReadAround: while there is a working set, a guest that touches a
+// page outside it gets that page, whatever a mapping with huge pages would read
+// around it; where it touches several, the rest of the region is pushed.
+func TestColdPagesAreNotReadAround(t *testing.T) {
+	dir, raw := t.TempDir(), sampleMemory(1, 16<<20)
+	packSample(t, dir, "mem", raw, defaultPack)
+	traces := writeTrace(t, filepath.Join(dir, "mem.sabre"), "mem", []uint32{0, 1, 2})
+	m := mountStore(t, dir, withPrefetch(PrefetchWS, traces))
+	path := m.file("mem")
+	openHeld(t, path)
+	waitPrefetched(t, path)
+	first := uint32(4 * coldRegionPages)
+	alone := []uint32{first + 17, first + 400, first + 3*coldRegionPages}
+	mustNot(t, touchPages(t, path, raw, unix.MADV_HUGEPAGE, alone).Run())
+	r := fileReport(t, path)
+	if r.Reads != int64(len(alone)) || r.ReadBytes != int64(len(alone))*store.PageBytes {
+		t.Errorf("%d reads of %d bytes for %d pages", r.Reads, r.ReadBytes, len(alone))
+	}
+	var region []uint32
+	for page := first; page < first+coldRegionPages; page++ {
+		region = append(region, page)
+	}
+	mustNot(t, touchPages(t, path, raw, unix.MADV_HUGEPAGE, region[100:100+coldTouches]).Run())
+	eventually(t, "the region is pushed", func() bool { return fileReport(t, path).Prefetch.Rest >= coldRegionPages })
+	before := m.stats().Reads
+	mustNot(t, touchPages(t, path, raw, unix.MADV_HUGEPAGE, region).Run())
+	if reads := m.stats().Reads - before; reads != 0 {
+		t.Errorf("%d reads of a region that was pushed", reads)
+	}
+}
+
+// TestReadersOfAllAreServed: who reads the file through is taken for a page fault for
+// a few megabytes only.
+func TestReadersOfAllAreServed(t *testing.T) {
+	dir, raw := t.TempDir(), sampleMemory(4, 48<<20)
+	packSample(t, dir, "mem", raw, defaultPack)
+	traces := writeTrace(t, filepath.Join(dir, "mem.sabre"), "mem", []uint32{0, 1, 2})
+	m := mountStore(t, dir, withPrefetch(PrefetchWS, traces))
+	openHeld(t, m.file("mem"))
+	waitPrefetched(t, m.file("mem"))
+	wantContent(t, m.file("mem"), raw)
+	const most = 2 * streamBytes / store.PageBytes
+	if reads := m.stats().Reads; reads > most {
+		t.Errorf("%d reads of %d pages, most of them were of single pages", reads, len(raw)/store.PageBytes)
+	}
+}

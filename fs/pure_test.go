@@ -1,11 +1,8 @@
 package fs
 
 import (
-	"slices"
 	"strings"
 	"testing"
-
-	"sabrefs/store"
 )
 
 func TestFindMountIn(t *testing.T) {
@@ -27,32 +24,6 @@ func TestMemoryName(t *testing.T) {
 	for name, want := range map[string]string{"a.sabre": "a", ".a.sabre": ".a", "a.sabre.sabre": "a.sabre", ".sabre": "", "a": "", "sabre": ""} {
 		if got, ok := memoryName(name); ok != (want != "") || ok && got != want {
 			t.Errorf("%s: %q, %v", name, got, ok)
-		}
-	}
-}
-
-func TestFrameRuns(t *testing.T) {
-	// z zero, f the frame, o another frame, p the parent
-	for _, c := range []struct {
-		pages    string
-		from, to int
-		want     []pageSpan
-	}{
-		{"fff", 1, 2, []pageSpan{{0, 1}, {2, 3}}},
-		{"fzf", 0, 1, []pageSpan{{2, 3}}},
-		{"ffzzffz", 0, 1, []pageSpan{{1, 6}}},
-		{"zzf", 2, 3, nil},
-		{"ffoff", 0, 1, []pageSpan{{1, 2}, {3, 5}}},
-		{"fpzf", 0, 1, []pageSpan{{3, 4}}},
-		{"ooo", 0, 1, nil},
-	} {
-		refs := make([]store.PageRef, len(c.pages))
-		for i, kind := range c.pages {
-			refs[i] = map[rune]store.PageRef{'z': {Kind: store.PageZero}, 'f': {Kind: store.PageInFrame, Frame: 7, Slot: uint8(i)},
-				'o': {Kind: store.PageInFrame, Frame: 8}, 'p': {Kind: store.PageInParent}}[kind]
-		}
-		if got := frameRuns(refs, 7, c.from, c.to); !slices.Equal(got, c.want) {
-			t.Errorf("%s without %d to %d: %v, want %v", c.pages, c.from, c.to, got, c.want)
 		}
 	}
 }

@@ -51,7 +51,7 @@ func TestReadWithoutFrameCache(t *testing.T) {
 
 func TestRandomReads(t *testing.T) {
 	dir, raw := sampleStore(t)
-	m := mountStore(t, dir, withPush(true))
+	m := mountStore(t, dir)
 	var readers sync.WaitGroup
 	for reader := range 4 {
 		readers.Go(func() { readRandomly(t, m.file("snap/mem_file"), raw, uint64(reader)) })
@@ -185,10 +185,14 @@ func runTouch(t *testing.T, a touchArg) {
 }
 
 func TestMappedByManyProcesses(t *testing.T) {
-	for _, push := range []bool{false, true} {
-		t.Run(fmt.Sprintf("push=%v", push), func(t *testing.T) {
-			dir, raw := sampleStore(t)
-			m := mountStore(t, dir, withPush(push))
+	for _, prefetches := range []bool{false, true} {
+		t.Run(fmt.Sprintf("prefetch=%v", prefetches), func(t *testing.T) {
+			dir, raw, traces, _ := tracedStore(t)
+			mode := PrefetchNone
+			if prefetches {
+				mode = PrefetchWS
+			}
+			m := mountStore(t, dir, withPrefetch(mode, traces))
 			want := t.TempDir() + "/want"
 			writeFile(t, want, raw)
 			var guests sync.WaitGroup
@@ -199,7 +203,7 @@ func TestMappedByManyProcesses(t *testing.T) {
 			}
 			guests.Wait()
 			wantContent(t, m.file("snap/mem_file"), raw)
-			if s := m.stats(); s.FailedPushes != 0 || s.FailedReads != 0 || push != (s.Pushes > 0) {
+			if s := m.stats(); s.FailedPushes != 0 || s.FailedReads != 0 || prefetches != (s.Pushes > 0) {
 				t.Errorf("counts: %+v", s)
 			}
 		})

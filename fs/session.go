@@ -30,7 +30,11 @@ type session struct {
 	done    chan struct{}                // closed when nothing of it runs any more
 	run     atomic.Pointer[prefetch.Run] // nil until it is known that there is something to push
 	set     atomic.Int32                 // a workingSetSource
+	cold    coldTouch
 }
+
+// hasSet reports whether there is a working set, as far as it is known by now.
+func (s *session) hasSet() bool { return s != nil && workingSetSource(s.set.Load()) != setNone }
 
 func (s *session) report() PrefetchReport {
 	r := PrefetchReport{Set: setNames[s.set.Load()], PageCounts: s.tracker.Counts()}
@@ -143,7 +147,7 @@ func (a *ahead) close() {
 
 // work is what a session does.
 func (a *ahead) work(ctx context.Context, s *session, n *memNode, image *sharedImage, warm bool) {
-	image.WarmTables()
+	image.Warm()
 	pages, source := a.workingSet(n, image)
 	s.set.Store(int32(source))
 	all := a.mode == PrefetchAll

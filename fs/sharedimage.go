@@ -10,13 +10,12 @@ import (
 // the last one lets go.
 type sharedImage struct {
 	*store.Image
-	users  atomic.Int64
-	pushed frameSet // frames whose neighbors were pushed already
+	users atomic.Int64
 }
 
 // newSharedImage returns an image with one user.
 func newSharedImage(img *store.Image) *sharedImage {
-	s := &sharedImage{Image: img, pushed: newFrameSet(img.Header().FrameCount)}
+	s := &sharedImage{Image: img}
 	s.users.Store(1)
 	return s
 }
@@ -42,15 +41,4 @@ func (s *sharedImage) release(node *memNode) {
 	if err := s.Close(); err != nil {
 		node.tree.log.Warn("closing an image failed", "file", node.tree.dir.display(node.rel), "err", err)
 	}
-}
-
-// frameSet is a set of frames that many goroutines may add to.
-type frameSet []atomic.Uint32
-
-func newFrameSet(frameCount int64) frameSet { return make(frameSet, (frameCount+31)/32) }
-
-// add reports whether frame was not in the set before.
-func (s frameSet) add(frame uint32) bool {
-	bit := uint32(1) << (frame % 32)
-	return s[frame/32].Or(bit)&bit == 0
 }

@@ -19,7 +19,7 @@ type Stats struct {
 	Scrubs        int64 `json:"scrubs"`         // ranges that the kernel dropped after a refused write
 	Pushes        int64 `json:"pushes"`         // runs of pages put into the page cache
 	PushedBytes   int64 `json:"pushed_bytes"`   // bytes in those runs
-	DroppedPushes int64 `json:"dropped_pushes"` // frames not pushed because too much was under way
+	DroppedPushes int64 `json:"dropped_pushes"` // regions not pushed because too much was under way
 	FailedPushes  int64 `json:"failed_pushes"`  // pushes that the kernel refused
 }
 

@@ -21,7 +21,7 @@ type tree struct {
 	cache   *store.FrameCache
 	log     *slog.Logger
 	logged  onceSet
-	pusher  *pusher
+	cold    *coldPusher
 	scrub   *scrubber
 	stats   counters
 

@@ -29,6 +29,17 @@ const (
 type batch struct {
 	frames []uint32
 	spans  []span
+	// packedOff and packedEnd are bounds of the frames in the file.
+	packedOff, packedEnd int64
+}
+
+// extend moves the bounds of the batch so that they have a frame within.
+func (b *batch) extend(entry store.FrameEntry) {
+	if len(b.frames) == 0 {
+		b.packedOff = entry.PackedOff
+	}
+	b.packedOff = min(b.packedOff, entry.PackedOff)
+	b.packedEnd = max(b.packedEnd, entry.PackedOff+int64(entry.PackedLen))
 }
 
 // span is a piece of guest memory that one call pushes. Each page has its place.
@@ -172,6 +183,7 @@ func (p *planner) planWindow(window []located, firstBatch int32) ([]batch, error
 		}
 		rawBytes += entry.RawBytes()
 		last := &batches[len(batches)-1]
+		last.extend(entry)
 		f.batch, f.index = firstBatch+int32(len(batches)-1), int32(len(last.frames))
 		last.frames = append(last.frames, f.number)
 	}

@@ -106,7 +106,7 @@ func (r *Run) Do(ctx context.Context) {
 	r.wallNanos.Store(int64(time.Since(r.began)))
 	if err == nil && r.config.All {
 		r.state.Store(int32(Background))
-		err = r.pushRest(ctx)
+		err = r.inBackground(func() error { return r.pushRest(ctx) })
 	}
 	if err == nil {
 		r.state.Store(int32(Done))
@@ -137,6 +137,9 @@ func (r *Run) pushWorkingSet(ctx context.Context) error {
 func (r *Run) pushAll(ctx context.Context, batches []batch, workers int) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	for i := range int64(hintedBatches) {
+		r.hint(batches, i)
+	}
 	var next atomic.Int64
 	var group sync.WaitGroup
 	for range workers {
@@ -148,6 +151,21 @@ func (r *Run) pushAll(ctx context.Context, batches []batch, workers int) error {
 	}
 	group.Wait()
 	return context.Cause(ctx)
+}
+
+// hintedBatches is how far ahead of the workers the disk is kept busy.
+const hintedBatches = 8
+
+// hint requests the frames of a batch from the disk, if they lie together: packed
+// bytes of other frames are not worth reading.
+func (r *Run) hint(batches []batch, i int64) {
+	if i >= int64(len(batches)) {
+		return
+	}
+	const togetherBytes = 2 * batchRawBytes
+	if b := &batches[i]; b.packedEnd-b.packedOff <= togetherBytes {
+		r.config.Image.WillReadFrames(b.packedOff, b.packedEnd)
+	}
 }
 
 // work is one worker.
@@ -163,6 +181,7 @@ func (r *Run) work(ctx context.Context, batches []batch, next *atomic.Int64) (er
 		if i >= int64(len(batches)) {
 			return nil
 		}
+		r.hint(batches, i+hintedBatches)
 		r.config.Gate.yield(ctx, false)
 		if err := w.push(ctx, &batches[i]); err != nil {
 			return err

@@ -13,8 +13,8 @@ const (
 	// aheadGapBytes is the longest piece between two frames that is read along:
 	// a disk delivers it in less time than a second request takes.
 	aheadGapBytes = 64 << 10
-	// aheadReadBytes is the longest single read, slack and alignment included.
-	aheadReadBytes = aheadPackedBytes - 2*directAlignBytes - SlackBytes
+	// aheadReadBytes is the longest single read, without slack.
+	aheadReadBytes = aheadPackedBytes - SlackBytes
 	// AheadBatchBytes is the raw size of frames that an AheadReader has room for;
 	// more of them at once it decodes too, only slower.
 	AheadBatchBytes = 512 << 10
@@ -45,7 +45,6 @@ type AheadReader struct {
 	cache  *FrameCache
 	img    *Image
 	buffer *aheadBuffer
-	direct directFile
 
 	frames []AheadFrame
 	led    []ledFrame
@@ -67,7 +66,7 @@ func (c *FrameCache) NewAheadReader(img *Image) (*AheadReader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &AheadReader{cache: c, img: img, buffer: buffer, direct: openDirect(img.file)}, nil
+	return &AheadReader{cache: c, img: img, buffer: buffer}, nil
 }
 
 // PrepareAhead makes memory for so many readers ready, before anybody waits.
@@ -85,9 +84,7 @@ func (c *FrameCache) PrepareAhead(readers int) error {
 }
 
 // Close frees what the reader holds. Nothing may be taken from it any more.
-func (a *AheadReader) Close() error {
-	return errors.Join(a.cache.buffers.give(a.buffer), a.direct.close())
-}
+func (a *AheadReader) Close() error { return a.cache.buffers.give(a.buffer) }
 
 // Scratch is memory for the user of the reader, of 256 KiB.
 func (a *AheadReader) Scratch() []byte { return a.buffer.scratch }
@@ -250,7 +247,9 @@ func (a *AheadReader) readExtent(reads []frameRead) {
 	for i := range reads {
 		end = max(end, reads[i].entry.PackedOff+int64(reads[i].entry.PackedLen))
 	}
-	got, err := a.direct.readAt(a.img.file, a.buffer.packed, packedOff, int(end-packedOff)+SlackBytes)
+	got := a.buffer.packed[:int(end-packedOff)+SlackBytes]
+	n, err := a.img.file.ReadAt(got, packedOff)
+	got = got[:n]
 	a.ReadBytes += int64(len(got))
 	a.ReadTime += time.Since(began)
 	for i := range reads {

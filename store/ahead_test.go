@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"path/filepath"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -275,34 +274,4 @@ func TestAheadHonoursTheContext(t *testing.T) {
 			t.Error("a flight is left")
 		}
 	})
-}
-
-// TestDirectReads compares reads past the page cache with the file, at any offset
-// and length, beyond its end too.
-func TestDirectReads(t *testing.T) {
-	r := seeded(t)
-	content := make([]byte, 300_001)
-	fillNoise(r, content)
-	path := filepath.Join(t.TempDir(), "file")
-	wantNoError(t, os.WriteFile(path, content, 0o644))
-	file, err := os.Open(path)
-	wantNoError(t, err)
-	defer file.Close()
-	direct := openDirect(file)
-	defer func() { wantNoError(t, direct.close()) }()
-	buf, err := unix.Mmap(-1, 0, 1<<20, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
-	wantNoError(t, err)
-	defer func() { wantNoError(t, unix.Munmap(buf)) }()
-	for range 200 {
-		if r.IntN(2) == 0 {
-			forget(t, path)
-		}
-		packedOff := r.Int64N(int64(len(content)) + 100)
-		lenBytes := 1 + r.IntN(100_000)
-		want := content[min(packedOff, int64(len(content))):min(packedOff+int64(lenBytes), int64(len(content)))]
-		got, err := direct.readAt(file, buf, packedOff, lenBytes)
-		if !bytes.Equal(got, want) || (err == nil) != (len(want) == lenBytes) {
-			t.Fatalf("%d bytes at %d: %d bytes, want %d; %v", lenBytes, packedOff, len(got), len(want), err)
-		}
-	}
 }

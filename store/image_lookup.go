@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
-
-	"golang.org/x/sys/unix"
 )
 
 // Frame returns an entry of the frame table.
@@ -110,20 +108,4 @@ func (img *Image) pagesOfChunk(firstPage int64, refs []PageRef) error {
 		}
 	}
 	return nil
-}
-
-// warmTablesBytes is how much of the tables of an image WarmTables requests.
-const warmTablesBytes = 4 << 20
-
-// WarmTables requests the tables of an image, or their begin if they are large, with
-// few accesses to the disk, so that who looks many pages up does not wait for them
-// piece by piece. It is a hint.
-func (img *Image) WarmTables() {
-	begin, end := img.header.FileBytes, int64(0)
-	for _, s := range img.header.sections {
-		begin, end = min(begin, s.packedOff), max(end, s.packedOff+s.lenBytes)
-	}
-	if end > begin {
-		_ = unix.Fadvise(int(img.file.Fd()), begin, min(end-begin, warmTablesBytes), unix.FADV_WILLNEED)
-	}
 }

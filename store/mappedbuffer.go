@@ -13,10 +13,9 @@ import (
 const hugePageBytes = 2 << 20
 
 // aheadBuffer is the memory of an AheadReader: one huge page if the system gives
-// one. A direct read pins its target and every push its source, page by page: of
-// small pages that costs as much as the copying.
+// one, for each page fault of ours makes a guest wait longer.
 type aheadBuffer struct {
-	packed  []byte // aligned for O_DIRECT
+	packed  []byte
 	raw     []byte // decoded frames
 	scratch []byte // see AheadReader.Scratch
 

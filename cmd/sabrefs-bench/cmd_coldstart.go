@@ -23,6 +23,7 @@ type coldstartFlags struct {
 	sabrefs   string
 	workDir   string
 	outDir    string
+	sameInput bool
 	runs      int
 	records   int // of each function; the traces are merged
 	throttle  int // MB/s; 0 is the disk as it is
@@ -36,7 +37,7 @@ func newColdstartCommand() *cobra.Command {
 		Short: "Time cold starts of functions in real guests under an unmodified QEMU",
 		Long: `Record the working set of each function once, on a mount and under QEMU; lay the
 image out by it; then start the function cold again and again, with another input
-than it was recorded with, all sides in turn. A function's answers must be the
+than it was recorded with (unless --same-input is given), all sides in turn. A function's answers must be the
 same on all sides, or the command fails.
 
 A cold start is timed from the start of QEMU until the last answer (total), and
@@ -82,6 +83,7 @@ process reads evenly at the rate. What that amounts to is measured and printed f
 	f.StringVar(&flags.workDir, "work-dir", "", "directory for memory files and images, on the disk in question (default: a temporary one)")
 	f.StringVar(&flags.outDir, "out", "", "also write coldstart.json, coldstart.txt and the traces to this directory")
 	f.IntVar(&flags.runs, "runs", 7, "rounds of measurements")
+	f.BoolVar(&flags.sameInput, "same-input", false, "record with the input that is measured, not with another one")
 	f.IntVar(&flags.records, "recordings", 1, "recordings of each function, merged into one trace")
 	f.IntVar(&flags.throttle, "throttle", 0, "hold reads to so many MB/s (10^6 bytes)")
 	f.BoolVar(&flags.json, "json", false, `print {"rows": [...]}`)

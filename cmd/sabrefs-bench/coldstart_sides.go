@@ -141,8 +141,12 @@ func (r *functionRun) recordOnce(ctx context.Context) error {
 	if err := removeIfThere(r.tracePath(r.guest)); err != nil {
 		return err
 	}
+	requests := r.function.Record
+	if r.flags.sameInput {
+		requests = r.function.Replay
+	}
 	return r.onMount(ctx, r.plainStore(), []string{"--record", r.traceDir()}, func() error {
-		_, _, err := r.startGuest(ctx, r.guest, r.mountedPath(r.guest), r.function.Record)
+		_, _, err := r.startGuest(ctx, r.guest, r.mountedPath(r.guest), requests)
 		return err
 	})
 }
