@@ -6,8 +6,8 @@ import "time"
 type Counts struct {
 	State         string  `json:"state"`
 	WallSeconds   float64 `json:"wall_seconds"` // until the working set was there, or until now
-	PlanSeconds   float64 `json:"plan_seconds"`
-	ReadBytes     int64   `json:"read_bytes"` // packed
+	PlanSeconds   float64 `json:"plan_seconds"` // until the first batch was planned
+	ReadBytes     int64   `json:"read_bytes"`   // packed
 	ReadSeconds   float64 `json:"read_seconds"`
 	Frames        int64   `json:"frames"`
 	BadFrames     int64   `json:"bad_frames"` // left to demand, which reports them

@@ -89,24 +89,29 @@ type planner struct {
 	windows   int32
 }
 
-// makePlan returns the batches that push the pages, which are of the image, in
+// makePlan hands out the batches that push the pages, which are of the image, in
 // first-touch order, each once. A frame occurs in one batch only, with all of its
-// pages.
-func makePlan(img *store.Image, pages []uint32) ([]batch, error) {
+// pages. An error of take ends it.
+func makePlan(img *store.Image, pages []uint32, take func(batch) error) error {
 	p := &planner{img: img, known: make(map[uint32]int32, len(pages)/8)}
 	if err := p.locate(pages); err != nil {
-		return nil, err
+		return err
 	}
 	p.cutWindows()
-	var batches []batch
+	planned := int32(0)
 	for _, window := range p.distribute() {
-		more, err := p.planWindow(window, int32(len(batches)))
+		batches, err := p.planWindow(window, planned)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		batches = append(batches, more...)
+		planned += int32(len(batches))
+		for _, b := range batches {
+			if err := take(b); err != nil {
+				return err
+			}
+		}
 	}
-	return batches, nil
+	return nil
 }
 
 // cutWindows gives each frame its window, in the order in which they are first

@@ -25,17 +25,10 @@ func (r *Run) PushRegion(ctx context.Context, firstPage, pageCount int64) (err e
 
 // pushPages has one worker push pages; patiently means that all demand goes first.
 func (r *Run) pushPages(ctx context.Context, w *worker, pages []uint32, patiently bool) error {
-	batches, err := makePlan(r.config.Image, pages)
-	if err != nil {
-		return err
-	}
-	for i := range batches {
+	return makePlan(r.config.Image, pages, func(b batch) error {
 		r.config.Gate.yield(ctx, patiently)
-		if err := w.push(ctx, &batches[i]); err != nil {
-			return err
-		}
-	}
-	return nil
+		return w.push(ctx, &b)
+	})
 }
 
 // missing lists the pages of a part of the image that were not pushed.

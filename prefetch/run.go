@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"runtime"
-	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"sabrefs/store"
 )
@@ -125,65 +126,52 @@ func (r *Run) pushWorkingSet(ctx context.Context) error {
 	for _, page := range r.config.Pages {
 		r.config.Tracker.plan(int64(page))
 	}
-	batches, err := makePlan(r.config.Image, r.config.Pages)
-	r.planNanos.Store(int64(time.Since(r.began)))
-	if err != nil {
-		return err
+	group, ctx := errgroup.WithContext(ctx)
+	queue := make(chan batch, queuedBatches)
+	group.Go(func() error {
+		defer close(queue)
+		return makePlan(r.config.Image, r.config.Pages, func(b batch) error { return r.enqueue(ctx, queue, b) })
+	})
+	for range r.config.Workers {
+		group.Go(func() error { return r.work(ctx, queue) })
 	}
-	return r.pushAll(ctx, batches, min(r.config.Workers, len(batches)))
+	return group.Wait()
 }
 
-// pushAll has workers push batches in their order.
-func (r *Run) pushAll(ctx context.Context, batches []batch, workers int) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	for i := range int64(hintedBatches) {
-		r.hint(batches, i)
-	}
-	var next atomic.Int64
-	var group sync.WaitGroup
-	for range workers {
-		group.Go(func() {
-			if err := r.work(ctx, batches, &next); err != nil {
-				cancel(err)
-			}
-		})
-	}
-	group.Wait()
-	return context.Cause(ctx)
-}
+// queuedBatches is how far ahead of the workers the plan is made, and the disk kept
+// busy.
+const queuedBatches = 8
 
-// hintedBatches is how far ahead of the workers the disk is kept busy.
-const hintedBatches = 8
-
-// hint requests the frames of a batch from the disk, if they lie together: packed
-// bytes of other frames are not worth reading.
-func (r *Run) hint(batches []batch, i int64) {
-	if i >= int64(len(batches)) {
-		return
-	}
+// enqueue requests the frames of a batch from the disk and leaves it to the workers.
+func (r *Run) enqueue(ctx context.Context, queue chan<- batch, b batch) error {
+	r.planNanos.CompareAndSwap(0, int64(time.Since(r.began)))
+	// If the frames lie far apart, packed bytes of others would be read with them.
 	const togetherBytes = 2 * batchRawBytes
-	if b := &batches[i]; b.packedEnd-b.packedOff <= togetherBytes {
+	if b.packedEnd-b.packedOff <= togetherBytes {
 		r.config.Image.WillReadFrames(b.packedOff, b.packedEnd)
 	}
+	select {
+	case queue <- b:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
-// work is one worker.
-func (r *Run) work(ctx context.Context, batches []batch, next *atomic.Int64) (err error) {
+// work is one worker. It ends with the queue, or with the context.
+func (r *Run) work(ctx context.Context, queue <-chan batch) (err error) {
 	reader, err := r.config.Cache.NewAheadReader(r.config.Image)
 	if err != nil {
 		return err
 	}
 	w := worker{run: r, reader: reader}
 	defer func() { err = errors.Join(err, w.close()) }()
-	for ctx.Err() == nil {
-		i := next.Add(1) - 1
-		if i >= int64(len(batches)) {
-			return nil
+	for b := range queue {
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
-		r.hint(batches, i+hintedBatches)
 		r.config.Gate.yield(ctx, false)
-		if err := w.push(ctx, &batches[i]); err != nil {
+		if err := w.push(ctx, &b); err != nil {
 			return err
 		}
 	}
