@@ -147,7 +147,12 @@ func (a *ahead) close() {
 
 // work is what a session does.
 func (a *ahead) work(ctx context.Context, s *session, n *memNode, image *sharedImage, warm bool) {
-	image.Warm()
+	warming := make(chan struct{})
+	go func() { // asking a disk takes a while, too
+		defer close(warming)
+		image.Warm()
+	}()
+	defer func() { <-warming }()
 	pages, source := a.workingSet(n, image)
 	s.set.Store(int32(source))
 	all := a.mode == PrefetchAll

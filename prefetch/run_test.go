@@ -323,6 +323,21 @@ func TestRunLeavesDamageToDemand(t *testing.T) {
 	wantEqual(t, "state", run.Counts().State, "done")
 }
 
+// TestSortByPage against the sort of the library.
+func TestSortByPage(t *testing.T) {
+	r := seeded(t)
+	for _, pageCount := range []int64{1, 2, 1000, 1 << 17, 1 << 30} {
+		var order []uint64
+		for i := range 1 + r.IntN(5000) {
+			order = append(order, uint64(r.Int64N(pageCount))<<32|uint64(i))
+		}
+		want := slices.Sorted(slices.Values(order))
+		if got := sortByPage(slices.Clone(order)); !slices.Equal(got, want) {
+			t.Errorf("%d of %d pages are not sorted", len(order), pageCount)
+		}
+	}
+}
+
 // TestTracker tells late pages from evicted ones.
 func TestTracker(t *testing.T) {
 	tr := NewTracker(100)

@@ -36,15 +36,18 @@ func (t *Tracker) plan(page int64) {
 
 // push takes note of pages that are in the page cache now.
 func (t *Tracker) push(firstPage, pageCount int64) {
+	var pushed, gaps int64
 	for page := firstPage; page < firstPage+pageCount; page++ {
 		switch {
 		case !t.pushed.add(page):
 		case t.planned.has(page):
-			t.pushedPages.Add(1)
+			pushed++
 		default:
-			t.gapPages.Add(1)
+			gaps++
 		}
 	}
+	t.pushedPages.Add(pushed)
+	t.gapPages.Add(gaps)
 }
 
 // pushRest is push for pages of the rest of the image, of which nobody knows

@@ -20,7 +20,7 @@ import (
 func mountStore(t *testing.T, storeDir string, options ...string) (mountPoint string) {
 	t.Helper()
 	mountPoint = filepath.Join(workDir, "mnt-"+t.Name())
-	if err := os.Mkdir(mountPoint, 0o755); err != nil {
+	if err := os.MkdirAll(mountPoint, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { forceUnmount(t, mountPoint) })
