@@ -9,7 +9,7 @@ type Counts struct {
 	PlanSeconds   float64 `json:"plan_seconds"` // until the first batch was planned
 	ReadBytes     int64   `json:"read_bytes"`   // packed
 	ReadSeconds   float64 `json:"read_seconds"`
-	Frames        int64   `json:"frames"`
+	Frames        int64   `json:"frames"`     // decoded ahead; others were there already
 	BadFrames     int64   `json:"bad_frames"` // left to demand, which reports them
 	DecodedBytes  int64   `json:"decoded_bytes"`
 	DecodeSeconds float64 `json:"decode_seconds"`

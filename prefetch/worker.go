@@ -19,6 +19,8 @@ type worker struct {
 func (w *worker) close() error {
 	r := w.run
 	r.readBytes.Add(w.reader.ReadBytes)
+	r.frames.Add(w.reader.Frames)
+	r.rawBytes.Add(w.reader.RawBytes)
 	r.readNanos.Add(int64(w.reader.ReadTime))
 	r.decNanos.Add(int64(w.reader.DecodeTime))
 	return w.reader.Close()
@@ -36,10 +38,7 @@ func (w *worker) push(ctx context.Context, b *batch) error {
 		if frames[i].Err != nil {
 			w.run.badFrames.Add(1)
 			w.run.config.Report(frames[i].Err)
-			continue
 		}
-		w.run.frames.Add(1)
-		w.run.rawBytes.Add(int64(len(frames[i].Raw)))
 	}
 	began := time.Now()
 	defer func() { w.run.pushNanos.Add(int64(time.Since(began))) }()

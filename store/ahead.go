@@ -37,10 +37,11 @@ type AheadFrame struct {
 // It is used by one goroutine. Several of them, and any demand, share the frames
 // of a [FrameCache]: a frame is decoded by one and used by all.
 type AheadReader struct {
-	// ReadTime and DecodeTime sum up what reading and decoding took, and
-	// ReadBytes the packed bytes that were read, since the reader was made.
-	ReadTime, DecodeTime time.Duration
-	ReadBytes            int64
+	// ReadTime and DecodeTime sum up what reading and decoding took, ReadBytes the
+	// packed bytes that were read, Frames and RawBytes what the reader decoded itself,
+	// since it was made.
+	ReadTime, DecodeTime        time.Duration
+	ReadBytes, Frames, RawBytes int64
 
 	cache  *FrameCache
 	img    *Image
@@ -277,6 +278,8 @@ func (a *AheadReader) publish(l ledFrame, raw []byte, err error) {
 		a.cache.mu.Unlock()
 	} else {
 		out.Raw, out.At, l.flight.raw = raw, l.at, raw
+		a.Frames++
+		a.RawBytes += int64(len(raw))
 	}
 	close(l.flight.done)
 }

@@ -22,8 +22,15 @@ type FrameCache struct {
 	buffers aheadBuffers
 
 	mu      sync.Mutex
-	flights map[uint64]*flight // frames that are being decoded, by cacheKey
+	flights map[uint64]*flight // frames that are being decoded, by cacheKey; guarded by mu
+	// landed are the keys of flights that have ended and are still in the table: what
+	// is put into the cache is found there only a moment later. Guarded by mu.
+	landed     [landedFlights]uint64
+	nextLanded int
 }
+
+// landedFlights bounds the frames that are kept beside the cache for a moment.
+const landedFlights = 32
 
 // flight is a decoding under way. raw and err are set before done is closed.
 type flight struct {
@@ -145,8 +152,9 @@ func (c *FrameCache) frameFirst(ctx context.Context, img *Image, frame uint32) (
 			raw, fresh, err = c.lead(ctx, img, frame, f)
 			return raw, fresh, FromDecode, err
 		}
+		source = f.source()
 		if raw, err = f.wait(ctx); !errors.Is(err, errAheadFailed) {
-			return raw, nil, f.source(), err
+			return raw, nil, source, err
 		}
 	}
 }
@@ -163,12 +171,17 @@ func (c *FrameCache) lead(ctx context.Context, img *Image, frame uint32, f *flig
 	return fresh.raw, fresh, nil
 }
 
-// source is where the bytes of who waits for the flight come from.
+// source is where the bytes of who has just joined the flight come from.
 func (f *flight) source() Source {
 	if f.ahead {
 		return FromAhead
 	}
-	return FromDecode
+	select {
+	case <-f.done:
+		return FromCache
+	default:
+		return FromDecode
+	}
 }
 
 // join returns the flight of a frame and whether the caller is to decode it;
@@ -216,13 +229,26 @@ func (f *flight) wait(ctx context.Context) ([]byte, error) {
 // hands it to those who wait.
 func (c *FrameCache) land(key uint64, f *flight, raw []byte, err error) {
 	f.raw, f.err = raw, err
+	c.mu.Lock()
 	if err == nil && c.frames != nil {
 		c.frames.Set(key, raw, 0)
+		c.retireLater(key)
+	} else {
+		delete(c.flights, key)
 	}
-	c.mu.Lock()
-	delete(c.flights, key)
 	c.mu.Unlock()
 	close(f.done)
+}
+
+// retireLater takes a flight that has landed out of the table when enough others
+// have. It runs with mu held.
+func (c *FrameCache) retireLater(key uint64) {
+	oldest := &c.landed[c.nextLanded%landedFlights]
+	if c.nextLanded >= landedFlights {
+		delete(c.flights, *oldest)
+	}
+	*oldest = key
+	c.nextLanded++
 }
 
 // decodeFresh decodes frames whose flights the caller leads, to the end: others

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"sabrefs/fs"
 	"sabrefs/prefetch"
@@ -53,3 +54,6 @@ func parseStats(text []byte) (mountStats, error) {
 	}
 	return stats, nil
 }
+
+// wall is how long prefetch took until the working set was in the page cache.
+func (s mountStats) wall() time.Duration { return time.Duration(s.WallSeconds * float64(time.Second)) }
