@@ -199,15 +199,9 @@ func (a *AheadReader) sortByPackedOff() {
 
 // makeRoom says where each frame is decoded to: one right behind the other, so that
 // their pages can be pushed as one piece. A decoder may write some bytes past the
-// end of its frame, into one that is decoded after it. Of DEFLATE frames several
-// are decoded at once; they have slack between them instead.
+// end of its frame, into one that is decoded after it. Of DEFLATE frames several are
+// decoded at once, after all others: they must end where they end.
 func (a *AheadReader) makeRoom() {
-	slack := 0
-	for _, r := range a.reads {
-		if r.entry.Codec == CodecDeflate {
-			slack = SlackBytes
-		}
-	}
 	room := a.buffer.raw
 	at := 0
 	for i := range a.reads {
@@ -218,8 +212,11 @@ func (a *AheadReader) makeRoom() {
 			continue
 		}
 		r.dst = room[at : at+rawBytes : at+rawBytes+SlackBytes]
+		if r.entry.Codec == CodecDeflate {
+			r.dst = slices.Clip(r.dst)
+		}
 		a.led[i].at = at
-		at += rawBytes + slack
+		at += rawBytes
 	}
 }
 
