@@ -90,6 +90,9 @@ func (h *memHandle) regionAround(rawOff int64, lenBytes int) func() {
 		return nil
 	}
 	page := rawOff / store.PageBytes
+	if h.session.tracker.IsPlanned(page) { // it is late, and the set is on its way
+		return nil
+	}
 	if !h.session.cold.add(page) || !h.image.retain() {
 		return nil
 	}

@@ -217,6 +217,7 @@ func TestHundredOpenersAtOnce(t *testing.T) {
 	var openers sync.WaitGroup
 	for number := range 100 {
 		f := openHeld(t, path)
+		mustNot(t, unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_RANDOM))
 		openers.Go(func() {
 			for _, page := range pages[number*10:][:10] {
 				got := make([]byte, store.PageBytes)
@@ -230,10 +231,30 @@ func TestHundredOpenersAtOnce(t *testing.T) {
 	}
 	openers.Wait()
 	waitPrefetched(t, path)
+	if got, want := mountReport(t, m).DecodedFrames, framesOf(t, filepath.Join(dir, "snap", "mem_file.sabre"), pages); got < want || got > want+want/20 {
+		t.Errorf("%d frames were decoded, the working set has %d", got, want) // a cache may refuse one now and then
+	}
 	r := fileReport(t, path)
 	if r.Opens < 100 || r.Totals.Sessions != 1 || r.Users != 100 {
 		t.Errorf("%d opens, %d users, %d sessions", r.Opens, r.Users, r.Totals.Sessions)
 	}
+}
+
+// framesOf counts the frames that hold pages.
+func framesOf(t *testing.T, image string, pages []uint32) int64 {
+	t.Helper()
+	img, err := store.Open(image, store.OpenOptions{})
+	mustNot(t, err)
+	defer img.Close()
+	frames := make(map[uint32]bool)
+	for _, page := range pages {
+		var ref [1]store.PageRef
+		mustNot(t, img.Pages(int64(page), ref[:]))
+		if ref[0].Kind == store.PageInFrame {
+			frames[ref[0].Frame] = true
+		}
+	}
+	return int64(len(frames))
 }
 
 // TestPrefetchEndsWithTheLastClose, and begins anew with the next open unless the

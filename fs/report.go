@@ -16,6 +16,8 @@ type MountReport struct {
 	// PIDNamespace is what PIDNamespacePath links to for the daemon.
 	PIDNamespace string `json:"pid_namespace"`
 	Stats
+	// DecodedFrames counts frames of all images, decoded on demand or ahead.
+	DecodedFrames int64 `json:"decoded_frames"`
 	// BudgetLeftBytes is what prefetch may still push.
 	BudgetLeftBytes int64 `json:"budget_left_bytes"`
 	// Names are the memory files that were opened.
@@ -47,6 +49,7 @@ func (t *tree) mountReport() MountReport {
 		PIDNamespace: namespace,
 		Store:        t.config.StoreDir, MountPoint: t.config.MountPoint, Prefetch: t.config.Prefetch.String(), PID: os.Getpid(),
 		Stats: t.stats.snapshot(), BudgetLeftBytes: t.ahead.budget.LeftBytes(), Names: []string{},
+		DecodedFrames: t.cache.DecodedFrames(),
 	}
 	for _, f := range t.files.all() {
 		r.Names = append(r.Names, f.name)

@@ -34,6 +34,9 @@ func (t *Tracker) plan(page int64) {
 	}
 }
 
+// IsPlanned reports whether a page is of the working set.
+func (t *Tracker) IsPlanned(page int64) bool { return t.planned.has(page) }
+
 // push takes note of pages that are in the page cache now.
 func (t *Tracker) push(firstPage, pageCount int64) {
 	var pushed, gaps int64

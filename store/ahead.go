@@ -276,6 +276,7 @@ func (a *AheadReader) publish(l ledFrame, raw []byte, err error) {
 	} else {
 		out.Raw, out.At, l.flight.raw = raw, l.at, raw
 		a.Frames++
+		a.cache.decoded.Add(1)
 		a.RawBytes += int64(len(raw))
 	}
 	close(l.flight.done)

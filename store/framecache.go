@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/dgraph-io/ristretto/v2"
 )
@@ -20,6 +21,7 @@ type FrameCache struct {
 	frames *ristretto.Cache[uint64, []byte]
 
 	buffers aheadBuffers
+	decoded atomic.Int64 // frames
 
 	mu      sync.Mutex
 	flights map[uint64]*flight // frames that are being decoded, by cacheKey; guarded by mu
@@ -30,7 +32,7 @@ type FrameCache struct {
 }
 
 // landedFlights bounds the frames that are kept beside the cache for a moment.
-const landedFlights = 32
+const landedFlights = 128
 
 // flight is a decoding under way. raw and err are set before done is closed.
 type flight struct {
@@ -72,6 +74,9 @@ func NewFrameCache(maxBytes int64) (*FrameCache, error) {
 	c.frames = frames
 	return c, nil
 }
+
+// DecodedFrames is how many frames were decoded, of all images, for whomever.
+func (c *FrameCache) DecodedFrames() int64 { return c.decoded.Load() }
 
 // Close drops all frames.
 func (c *FrameCache) Close() error {
@@ -270,6 +275,9 @@ func (img *Image) decodeFresh(ctx context.Context, frames []freshFrame) {
 		if frames[i].err == nil {
 			frames[i].err = reads[next].err
 			next++
+		}
+		if frames[i].err == nil {
+			frames[i].cache.decoded.Add(1)
 		}
 	}
 }

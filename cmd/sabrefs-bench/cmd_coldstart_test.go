@@ -136,7 +136,7 @@ func TestPrefetch(t *testing.T) {
 }
 
 func TestParseStats(t *testing.T) {
-	const text = `{"mount": {}, "files": [{"name": "mem_file", "demand": {"decode": {"count": 2}, "cache": {"count": 7}},
+	const text = `{"mount": {"decoded_frames": 12}, "files": [{"name": "mem_file", "demand": {"decode": {"count": 2}, "cache": {"count": 7}},
 		"prefetch": {"state": "done", "frames": 10, "pushed_pages": 10, "pushed_bytes": 40960, "wall_seconds": 0.5}}]}`
 	got, err := parseStats([]byte(text))
 	if want := (mountStats{State: prefetchDone, PushedBytes: 40960, WallSeconds: 0.5, FramesDecoded: 12}); err != nil || got != want {

@@ -37,6 +37,7 @@ func (s sabrefsBinary) imageStats(ctx context.Context, point string) (mountStats
 // yet is not in it.
 func parseStats(text []byte) (mountStats, error) {
 	var report struct {
+		Mount fs.MountReport  `json:"mount"`
 		Files []fs.FileReport `json:"files"`
 	}
 	if err := json.Unmarshal(text, &report); err != nil {
@@ -46,10 +47,9 @@ func parseStats(text []byte) (mountStats, error) {
 		return mountStats{}, fmt.Errorf("sabrefs stats knows %d files, expected one", len(report.Files))
 	}
 	file := report.Files[0]
-	stats := mountStats{FramesDecoded: file.Demand["decode"].Count, Reads: file.Reads, ReadBytes: file.ReadBytes}
+	stats := mountStats{FramesDecoded: report.Mount.DecodedFrames, Reads: file.Reads, ReadBytes: file.ReadBytes}
 	if p := file.Prefetch; p != nil {
 		stats.State, stats.PushedBytes, stats.WallSeconds = p.State, p.PushedBytes, p.WallSeconds
-		stats.FramesDecoded += p.Frames
 		stats.LatePages = p.Late
 	}
 	return stats, nil
