@@ -53,6 +53,17 @@
 //     cache, so that it is read again (see scrub.go). Until the kernel writes
 //     it back, by itself or by msync, every process sees it.
 //
+// # Being ahead, and recording
+//
+// With the first open of a memory file a session of prefetch begins (session.go): its
+// working set, from a trace or from the image, is pushed into the page cache by a
+// prefetch.Run; with the last close it ends. The kernel knows the inode then. For the
+// eager mode another process looks the files up first (eager.go).
+//
+// A page outside the working set is served alone, although the kernel asks for what
+// lies around it (coldread.go). A mount that records serves nothing but single pages,
+// and so sees each that is touched (recording.go).
+//
 // # Errors and interrupts
 //
 // Errors become error numbers in errno.go and nowhere else. What the bytes of
@@ -82,6 +93,8 @@
 //   - Notifications about pages (store, invalidate) take the page lock. They
 //     run on goroutines of their own and never in a handler before its reply.
 //   - No lock of this package is held while the kernel is notified.
+//   - A push waits for READs of its pages. What such a READ needs, a frame that is
+//     being decoded ahead for example, is there before the push begins.
 //
 // # What it refuses
 //
