@@ -76,7 +76,7 @@ func (h *memHandle) refusesCold(dest []byte, rawOff int64) bool {
 	if !h.session.hasSet() || h.bypassesCache || len(dest) <= store.PageBytes {
 		return false
 	}
-	if h.stream.extend(rawOff, int64(len(dest))) {
+	if h.stream.extend(rawOff, int64(len(dest))) || !h.node.refused.refuse(rawOff, int64(len(dest))) {
 		return false
 	}
 	h.stats.refusedReadAheads.Add(1)

@@ -29,6 +29,8 @@ type memNode struct {
 	rel    string       // of the image file
 	header store.Header // of the content this inode stands for; immutable
 
+	refused refusals
+
 	mu     sync.Mutex
 	st     unix.Stat_t  // of the image file, at the latest lookup; guarded by mu
 	opened fileIdent    // what image was opened from; guarded by mu
@@ -160,11 +162,15 @@ func (h *memHandle) refusesReadAhead(dest []byte, rawOff int64) bool {
 	if !h.recording.active() || h.bypassesCache {
 		return false
 	}
-	if len(dest) > store.PageBytes {
+	if len(dest) > store.PageBytes && h.node.refused.refuse(rawOff, int64(len(dest))) {
 		h.stats.refusedReadAheads.Add(1)
 		return true
 	}
-	h.recording.touch(uint32(rawOff / store.PageBytes))
+	for off := int64(0); off < int64(len(dest)); off += store.PageBytes {
+		if rawOff+off < h.node.header.RawBytes {
+			h.recording.touch(uint32((rawOff + off) / store.PageBytes))
+		}
+	}
 	return false
 }
 

@@ -3,6 +3,7 @@ package fs
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestFindMountIn(t *testing.T) {
@@ -36,6 +37,26 @@ func TestHashedAttrIsNeverReserved(t *testing.T) {
 			t.Fatalf("%+v", attr)
 		}
 		seen[attr.Ino] = true
+	}
+}
+
+// TestRefusals: what is asked for again at once is not refused twice.
+func TestRefusals(t *testing.T) {
+	var r refusals
+	for i := range int64(3 * recentRefusals) {
+		if !r.refuse(i, 8192) || i%2 == 0 && r.refuse(i, 8192) {
+			t.Fatalf("request %d", i)
+		}
+		if len(r.known) > recentRefusals {
+			t.Fatalf("%d are remembered", len(r.known))
+		}
+	}
+	if !r.refuse(5, 8192) || !r.refuse(5, 4096+8192) {
+		t.Error("a request that is long forgotten, or of another length, was not refused")
+	}
+	r.known[request{5, 8192}] = time.Now().Add(-2 * refusalAge)
+	if !r.refuse(5, 8192) {
+		t.Error("a request was taken for one of long ago")
 	}
 }
 
