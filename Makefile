@@ -64,8 +64,8 @@ test: deps ## Run all tests, with a real guest on a real mount (GOTESTFLAGS)
 	go test -timeout 30m $(GOTESTFLAGS) ./...
 
 .PHONY: test-one-cpu
-test-one-cpu: ## Run fs and store on one processor, where a deadlock with the kernel shows
-	GOMAXPROCS=1 go test -count=1 -timeout 15m $(GOTESTFLAGS) ./fs/... ./store/...
+test-one-cpu: ## Run fs, prefetch and store on one processor, where a deadlock with the kernel shows
+	GOMAXPROCS=1 go test -count=1 -timeout 15m $(GOTESTFLAGS) ./fs/... ./prefetch/... ./store/...
 
 .PHONY: race
 race: ## Run tests of all packages but tests/ under the race detector (needs gcc)
@@ -80,7 +80,7 @@ vet: ## Run go vet
 # SABREFS_IAA reaches the daemons and tools that tests start, too.
 .PHONY: test-model
 test-model: deps ## Run the tests with a model of the accelerator doing DEFLATE
-	SABREFS_IAA=model go test -count=1 -timeout 15m $(GOTESTFLAGS) ./iaa/... ./store/... ./fs/... ./cmd/... ./tests/e2e/...
+	SABREFS_IAA=model go test -count=1 -timeout 15m $(GOTESTFLAGS) ./iaa/... ./store/... ./prefetch/... ./fs/... ./cmd/... ./tests/e2e/...
 
 .PHONY: lint
 lint: ## Run golangci-lint (pinned in tools/go.mod), go mod tidy -diff and shellcheck

@@ -76,7 +76,8 @@ func (a *ahead) prepare() {
 	if a.mode == PrefetchNone {
 		return
 	}
-	if err := a.tree.cache.PrepareAhead(prefetch.DefaultWorkers()); err != nil {
+	const most = 4 // 8 MiB; others make theirs when they begin
+	if err := a.tree.cache.PrepareAhead(min(most, prefetch.DefaultWorkers())); err != nil {
 		a.tree.log.Warn("memory for prefetch is not prepared", "err", err)
 	}
 }

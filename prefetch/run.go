@@ -91,7 +91,10 @@ func New(config Config) *Run {
 }
 
 // DefaultWorkers is the number of workers that suits the processors.
-func DefaultWorkers() int { return runtime.NumCPU() + readersAhead }
+func DefaultWorkers() int { return min(runtime.NumCPU()+readersAhead, maxWorkers) }
+
+// maxWorkers bounds the memory of a run, 2 MiB for each: no disk feeds more of them.
+const maxWorkers = 16
 
 // readersAhead is how many workers there are beyond one for each processor: while
 // they wait for the disk, the others decode and push.
