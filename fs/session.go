@@ -155,9 +155,9 @@ func (a *ahead) work(ctx context.Context, s *session, n *memNode, image *sharedI
 	}()
 	defer func() { <-warming }()
 	pages, source := a.workingSet(n, image)
-	s.set.Store(int32(source))
 	all := a.mode == PrefetchAll
 	if len(pages) == 0 && !all || warm && isResident(&n.Inode, pages) {
+		s.set.Store(int32(source))
 		return
 	}
 	run := prefetch.New(prefetch.Config{
@@ -166,6 +166,7 @@ func (a *ahead) work(ctx context.Context, s *session, n *memNode, image *sharedI
 		Report: func(err error) { a.tree.report("prefetch", n.rel, named(err, a.tree.dir.display(n.rel))) },
 	})
 	s.run.Store(run)
+	s.set.Store(int32(source)) // last: from now on pages that are not planned are cold
 	run.Do(ctx)
 	a.tree.log.Debug("prefetch ended", "file", n.name(), "working_set", setNames[source], "counts", run.Counts(), "pages", s.tracker.Counts())
 }

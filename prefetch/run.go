@@ -82,12 +82,16 @@ var stateNames = [...]string{Running: "running", Background: "background", Done:
 // String returns the name that reports use.
 func (s State) String() string { return stateNames[s] }
 
-// New returns a run that has not begun.
+// New returns a run that has not begun. Its tracker knows the working set from now on.
 func New(config Config) *Run {
 	if config.Workers == 0 {
 		config.Workers = DefaultWorkers()
 	}
-	return &Run{config: config, began: time.Now()}
+	r := &Run{config: config, began: time.Now()}
+	for _, page := range config.Pages {
+		config.Tracker.plan(int64(page))
+	}
+	return r
 }
 
 // DefaultWorkers is the number of workers that suits the processors.
@@ -126,9 +130,6 @@ func (r *Run) Do(ctx context.Context) {
 var errBudget = errors.New("the prefetch budget is used up")
 
 func (r *Run) pushWorkingSet(ctx context.Context) error {
-	for _, page := range r.config.Pages {
-		r.config.Tracker.plan(int64(page))
-	}
 	group, ctx := errgroup.WithContext(ctx)
 	queue := make(chan batch, queuedBatches)
 	group.Go(func() error {

@@ -43,7 +43,7 @@ func TestRecordRepackPrefetch(t *testing.T) {
 	}
 	readPages(t, point, memory)
 	after := decodeJSON[statsReport](t, sabrefs(t, "stats", "--json", point))
-	if reads := after.Mount.Reads - stats.Mount.Reads; reads != 0 {
+	if reads := after.Mount.Reads - stats.Mount.Reads; reads > int64(touched/50) { // a kernel may reclaim a page at any time
 		t.Errorf("%d reads of what was pushed", reads)
 	}
 	text := sabrefs(t, "stats", point)

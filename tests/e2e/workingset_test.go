@@ -53,7 +53,7 @@ func TestRecordRepackResume(t *testing.T) {
 	compareAnswers(t, resumedAnswers(ctx, t, mounted, mounted.MemPath()), want)
 	after := statsOf(t, mountPoint)
 	p := after.Files[0].Prefetch
-	if p.State != "done" || p.Set != "image" || p.Used != p.Planned || p.Planned < 1000 || p.Bad+p.Failed != 0 {
+	if p.State != "done" || p.Set != "image" || p.Used < p.Planned*98/100 || p.Planned < 1000 || p.Bad+p.Failed != 0 {
 		t.Errorf("prefetch: %+v", p)
 	}
 	if before, now := recording.Files[0].ReadBytes, after.Files[0].ReadBytes; now > before/10 {
