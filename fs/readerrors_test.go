@@ -32,15 +32,15 @@ func flakyRole(arg string) error {
 	if err := json.Unmarshal([]byte(arg), a); err != nil {
 		return err
 	}
-	var st syscall.Stat_t
-	if err := syscall.Stat(a.Dir, &st); err != nil {
+	root, err := gofs.NewLoopbackRoot(a.Dir)
+	if err != nil {
 		return err
 	}
-	root := &gofs.LoopbackRoot{Path: a.Dir, Dev: st.Dev}
-	root.NewNode = func(data *gofs.LoopbackRoot, _ *gofs.Inode, _ string, _ *syscall.Stat_t) gofs.InodeEmbedder {
-		return &flakyNode{LoopbackNode: gofs.LoopbackNode{RootData: data}, arg: a}
+	loopback, ok := root.(*gofs.LoopbackNode)
+	if !ok {
+		return fmt.Errorf("the root is a %T", root)
 	}
-	server, err := gofs.Mount(a.Point, root.NewNode(root, nil, "", &st), &gofs.Options{
+	server, err := gofs.Mount(a.Point, &flakyNode{loopback, a}, &gofs.Options{
 		MountOptions: fuse.MountOptions{DirectMountStrict: true, FsName: "flaky", Name: "flaky", DisableSplice: true},
 	})
 	if err != nil {
@@ -52,8 +52,16 @@ func flakyRole(arg string) error {
 }
 
 type flakyNode struct {
-	gofs.LoopbackNode
+	*gofs.LoopbackNode
 	arg *flakyArg
+}
+
+// WrapChild makes what is found flaky too.
+func (n *flakyNode) WrapChild(_ context.Context, child gofs.InodeEmbedder) gofs.InodeEmbedder {
+	if node, ok := child.(*gofs.LoopbackNode); ok {
+		return &flakyNode{node, n.arg}
+	}
+	return child
 }
 
 // Open opens the file beneath; pages are not kept, so that each read comes here.

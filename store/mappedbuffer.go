@@ -34,8 +34,8 @@ func mapAheadBuffer() (*aheadBuffer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mapping a buffer: %w", err)
 	}
-	// unsafe: only the address says where a huge page may begin.
-	address := uintptr(unsafe.Pointer(unsafe.SliceData(mapping)))
+	// Only the address says where a huge page may begin.
+	address := uintptr(unsafe.Pointer(unsafe.SliceData(mapping))) //nolint:gosec // memory outside the Go heap, which does not move
 	skip := int(-address & (hugePageBytes - 1))
 	page := mapping[skip : skip+hugePageBytes]
 	_ = unix.Madvise(page, unix.MADV_HUGEPAGE) // a wish: small pages do as well

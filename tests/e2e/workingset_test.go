@@ -33,7 +33,7 @@ func TestRecordRepackResume(t *testing.T) {
 	original := guestSnapshot(t)
 	ctx := deadlineContext(t)
 	want := recordedAnswers(t, original)
-	storeDir := filepath.Join(t.TempDir(), "store")
+	storeDir := t.TempDir()
 	mustRunSabrefs(t, "pack", "--level", "fast", original.Dir, filepath.Join(storeDir, snapshotName))
 	traces := t.TempDir()
 
