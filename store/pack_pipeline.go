@@ -195,11 +195,7 @@ func (p *pipeline) placeHot(ctx context.Context, s *segment) error {
 		}
 		page := s.firstPage + i
 		p.placed.add(page, s.digests[i])
-		entry, err := p.findPlace(ctx, s, i)
-		if err != nil {
-			return err
-		}
-		if err := p.setPlace(page, entry); err != nil {
+		if err := p.place(ctx, s, i); err != nil {
 			return err
 		}
 	}
@@ -221,20 +217,21 @@ func (p *pipeline) placePages(ctx context.Context, s *segment) error {
 			p.walked.add(page, s.digests[i])
 			continue
 		}
-		entry, err := p.findPlace(ctx, s, i)
-		if err != nil {
-			return err
-		}
-		if err := p.setPlace(page, entry); err != nil {
+		if err := p.place(ctx, s, i); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (p *pipeline) setPlace(page int64, entry uint32) error {
+// place finds a place for a page and puts it down in the page map.
+func (p *pipeline) place(ctx context.Context, s *segment, i int64) error {
+	entry, err := p.findPlace(ctx, s, i)
+	if err != nil {
+		return err
+	}
 	p.inFrames++
-	return p.w.pages.set(page, entry)
+	return p.w.pages.set(s.firstPage+i, entry)
 }
 
 // findPlace returns the page map entry of a page: in a frame that is taken over,

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -295,19 +294,12 @@ func (b *prefetchBench) push(ctx context.Context, row *prefetchRow) (err error) 
 func holdOpen(ctx context.Context, path string) (release func() error, err error) {
 	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", `exec 3<"$1" && echo open && read -r line || true`, "sh", path)
 	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
+	in, out, err := startPiped(cmd)
 	if err != nil {
-		return nil, err
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
 	release = func() error { return errors.Join(in.Close(), cmd.Wait()) }
-	line, err := bufio.NewReader(out).ReadString('\n')
+	line, err := out.ReadString('\n')
 	if err != nil || strings.TrimSpace(line) != "open" {
 		return nil, errors.Join(fmt.Errorf("opening %s: the shell says %q", path, line), err, release())
 	}

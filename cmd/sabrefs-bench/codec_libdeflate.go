@@ -81,18 +81,11 @@ type libdeflateProcess struct {
 func (b *codecBench) startLibdeflate(ctx context.Context, s *stream) (*libdeflateProcess, error) {
 	cmd := exec.CommandContext(ctx, string(b.libdeflate), b.sampleFile(), strconv.Itoa(s.frameBytes))
 	cmd.Stderr = b.log
-	in, err := cmd.StdinPipe()
+	in, out, err := startPiped(cmd)
 	if err != nil {
-		return nil, err
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting the driver of libdeflate: %w", err)
 	}
-	return &libdeflateProcess{cmd: cmd, in: in, out: bufio.NewReader(out), stream: s, raw: b.raw, file: filepath.Join(b.dir, "frames")}, nil
+	return &libdeflateProcess{cmd: cmd, in: in, out: out, stream: s, raw: b.raw, file: filepath.Join(b.dir, "frames")}, nil
 }
 
 // ask sends a line and returns the answer.

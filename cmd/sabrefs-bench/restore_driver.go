@@ -70,18 +70,11 @@ type runningRestore struct {
 func (d restoreDriver) start(ctx context.Context, job restoreJob) (*runningRestore, error) {
 	cmd := exec.CommandContext(ctx, string(d), job.mode, job.path, strconv.FormatInt(job.memoryBytes, 10), job.pagesPath)
 	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
+	in, out, err := startPiped(cmd)
 	if err != nil {
-		return nil, err
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting the driver that touches memory: %w", err)
 	}
-	r := &runningRestore{cmd: cmd, in: in, out: bufio.NewReader(out)}
+	r := &runningRestore{cmd: cmd, in: in, out: out}
 	line, err := r.readLine()
 	if err == nil && line != "ready" {
 		err = fmt.Errorf("the driver that touches memory says %q", line)
