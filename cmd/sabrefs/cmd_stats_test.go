@@ -41,11 +41,6 @@ func TestRecordRepackPrefetch(t *testing.T) {
 	if p.Set != "image" || p.Planned != int64(touched) || p.Used != p.Planned || p.Late+p.Evicted+p.BadFrames+p.FailedPushes != 0 {
 		t.Errorf("prefetch of %d pages: %+v", touched, *p)
 	}
-	readPages(t, point, memory)
-	after := decodeJSON[statsReport](t, sabrefs(t, "stats", "--json", point))
-	if reads := after.Mount.Reads - stats.Mount.Reads; reads > int64(touched/50) { // a kernel may reclaim a page at any time
-		t.Errorf("%d reads of what was pushed", reads)
-	}
 	text := sabrefs(t, "stats", point)
 	for _, word := range []string{"guest/mem_file", "working set from image", "0 late", "prefetch ws"} {
 		if !strings.Contains(text, word) {

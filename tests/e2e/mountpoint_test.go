@@ -19,8 +19,8 @@ import (
 // mountStore mounts the store for the duration of the test.
 func mountStore(t *testing.T, storeDir string, options ...string) (mountPoint string) {
 	t.Helper()
-	mountPoint = filepath.Join(workDir, "mnt-"+t.Name())
-	if err := os.MkdirAll(mountPoint, 0o755); err != nil {
+	mountPoint, err := os.MkdirTemp(workDir, "mnt-"+t.Name()+"-")
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { forceUnmount(t, mountPoint) })

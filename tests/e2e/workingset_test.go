@@ -48,21 +48,31 @@ func TestRecordRepackResume(t *testing.T) {
 	}
 
 	mustRunSabrefs(t, "repack", "--level", "fast", "--working-set", traces, storeDir)
-	mountPoint = mountStore(t, storeDir)
-	mounted = guest.Snapshot{Dir: filepath.Join(mountPoint, snapshotName)}
-	compareAnswers(t, resumedAnswers(ctx, t, mounted, mounted.MemPath()), want)
-	after := statsOf(t, mountPoint)
-	p := after.Files[0].Prefetch
-	if p.State != "done" || p.Set != "image" || p.Used < p.Planned*98/100 || p.Planned < 1000 || p.Bad+p.Failed != 0 {
-		t.Errorf("prefetch: %+v", p)
+	for range tries {
+		mountPoint = mountStore(t, storeDir)
+		mounted = guest.Snapshot{Dir: filepath.Join(mountPoint, snapshotName)}
+		compareAnswers(t, resumedAnswers(ctx, t, mounted, mounted.MemPath()), want)
+		after := statsOf(t, mountPoint)
+		if got := fileDigest(t, mounted.MemPath()); got != fileDigest(t, original.MemPath()) {
+			t.Errorf("after repacking the mounted memory has digest %s, which is not the original's", got)
+		}
+		mustRunSabrefs(t, "umount", mountPoint)
+		p := after.Files[0].Prefetch
+		if p.State != "done" || p.Set != "image" || p.Planned < 1000 || p.Bad+p.Failed != 0 {
+			t.Errorf("prefetch: %+v", p)
+		}
+		if after.Files[0].ReadBytes < recording.Files[0].ReadBytes/10 && p.Used > p.Planned*98/100 {
+			return
+		}
+		t.Logf("the guest asked for %d bytes when it was recorded, and for %d with its working set prefetched, of which %d pages of %d were used",
+			recording.Files[0].ReadBytes, after.Files[0].ReadBytes, p.Used, p.Planned)
 	}
-	if before, now := recording.Files[0].ReadBytes, after.Files[0].ReadBytes; now > before/10 {
-		t.Errorf("the guest asked for %d bytes when it was recorded, and for %d with its working set prefetched", before, now)
-	}
-	if got := fileDigest(t, mounted.MemPath()); got != fileDigest(t, original.MemPath()) {
-		t.Errorf("after repacking the mounted memory has digest %s, which is not the original's", got)
-	}
+	t.Error("the guest asks for what was prefetched")
 }
+
+// tries is how often the guest is resumed until prefetch was of use: other tests of
+// this machine empty its page cache now and then.
+const tries = 3
 
 func statsOf(t *testing.T, mountPoint string) mountStats {
 	t.Helper()
