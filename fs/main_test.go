@@ -51,7 +51,8 @@ func TestMain(m *testing.M) {
 func roleCommand(role, arg string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Args[0] = "sabrefs-" + role
-	cmd.Env = append(os.Environ(), roleEnv+"="+role, argEnv+"="+arg)
+	// Under the race detector every process would wait a second before it ends.
+	cmd.Env = append(os.Environ(), roleEnv+"="+role, argEnv+"="+arg, "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE"))
 	return cmd
 }
 

@@ -37,7 +37,9 @@ func childCommand(tb testing.TB, role, source, target string) *exec.Cmd {
 	self, err := os.Executable()
 	wantNoError(tb, err)
 	cmd := exec.CommandContext(tb.Context(), self)
-	cmd.Env = append(os.Environ(), childRoleEnv+"="+role, childSourceEnv+"="+source, childTargetEnv+"="+target)
+	// Under the race detector every process would wait a second before it ends.
+	cmd.Env = append(os.Environ(), childRoleEnv+"="+role, childSourceEnv+"="+source, childTargetEnv+"="+target,
+		"GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE"))
 	return cmd
 }
 
