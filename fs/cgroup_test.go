@@ -19,11 +19,15 @@ func limitMemory(t *testing.T, m *testMount, lenBytes int64) {
 	}
 	pid := m.cmd.Process.Pid
 	var tried error
-	for parent, limitFile := range map[string]string{
-		"/sys/fs/cgroup/memory": "memory.limit_in_bytes", // version 1
-		"/sys/fs/cgroup":        "memory.max",
+	for _, hierarchy := range []struct{ root, limitFile string }{
+		{"/sys/fs/cgroup/memory", "memory.limit_in_bytes"}, // version 1
+		{"/sys/fs/cgroup", "memory.max"},
 	} {
-		group := filepath.Join(parent, "sabrefs-test-"+strconv.Itoa(pid))
+		// With version 1 the second one is a directory like any other.
+		if _, tried = os.Stat(filepath.Join(hierarchy.root, "cgroup.procs")); tried != nil {
+			continue
+		}
+		group := filepath.Join(hierarchy.root, "sabrefs-test-"+strconv.Itoa(pid))
 		if tried = os.Mkdir(group, 0o755); tried != nil {
 			continue
 		}
@@ -31,7 +35,7 @@ func limitMemory(t *testing.T, m *testMount, lenBytes int64) {
 			m.stop() // a group with a process cannot be removed
 			eventually(t, "the control group is empty", func() bool { return os.Remove(group) == nil })
 		})
-		if tried = os.WriteFile(filepath.Join(group, limitFile), []byte(strconv.FormatInt(lenBytes, 10)), 0); tried != nil {
+		if tried = os.WriteFile(filepath.Join(group, hierarchy.limitFile), []byte(strconv.FormatInt(lenBytes, 10)), 0); tried != nil {
 			continue
 		}
 		mustNot(t, os.WriteFile(filepath.Join(group, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0))
