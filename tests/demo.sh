@@ -61,6 +61,6 @@ echo
 echo "The guest gave the same answers each time. Its memory: $raw bytes raw, $packed packed, $laid_out with a working set."
 
 echo
-echo "== Cold starts, in turn: the raw file cold and warm, the mount without and with a working set"
-bin/sabrefs-bench coldstart --guest "$snapshot" --functions python --runs 3 \
+echo "== Cold starts of a recorded run, in turn: the raw file cold and warm, the mount without and with a working set"
+bin/sabrefs-bench coldstart --same-input --guest "$snapshot" --functions python --runs 3 \
 	--sides raw-cold,raw-warm,mount,ws --sabrefs bin/sabrefs --work-dir "$work" 2>/dev/null
