@@ -19,7 +19,7 @@ import (
 // mountStore mounts the store for the duration of the test.
 func mountStore(t *testing.T, storeDir string, options ...string) (mountPoint string) {
 	t.Helper()
-	mountPoint, err := os.MkdirTemp(workDir, "mnt-"+t.Name()+"-")
+	mountPoint, err := os.MkdirTemp(workDir, "mnt-"+t.Name()+"-") //nolint:usetesting // removed when nothing is mounted there any more
 	if err != nil {
 		t.Fatal(err)
 	}
