@@ -15,24 +15,22 @@ import (
 // set. The kernel takes pages only of files that it knows, so another process
 // looks them up first.
 func (s *Server) prefetchEagerly() {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	go func() {
-		select {
-		case <-s.done:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
+	select {
+	case <-s.ready:
+	case <-s.ending.Done():
+		return
+	}
+	ctx := s.ending
 	names, err := s.tree.memoryNames(ctx)
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		s.config.Logger.Error("listing the store for prefetch failed", "err", err)
 	}
 	for _, name := range names {
+		err := s.config.LookUp(ctx, []string{filepath.Join(s.config.MountPoint, name)})
 		if ctx.Err() != nil {
 			return
 		}
-		if err := s.config.LookUp(ctx, []string{filepath.Join(s.config.MountPoint, name)}); err != nil {
+		if err != nil {
 			s.config.Logger.Warn("a file cannot be looked up for prefetch", "file", name, "err", err)
 			continue
 		}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	gofs "github.com/hanwen/go-fuse/v2/fs"
@@ -37,6 +38,11 @@ type Server struct {
 	root   *dirNode
 	fuse   *fuse.Server
 	done   chan struct{} // closed when the mount is gone and all is released
+
+	ready  chan struct{}      // closed when the mount can be used
+	ending context.Context    //nolint:containedctx // ends when the mount is gone, before anything is released
+	end    context.CancelFunc // ends it
+	eager  sync.WaitGroup     // what looks at the store by itself
 }
 
 // Mount mounts a store and serves it until it is unmounted. It returns when
@@ -54,15 +60,14 @@ func Mount(ctx context.Context, config Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{config: config, tree: t, done: make(chan struct{})}
+	s := &Server{config: config, tree: t, done: make(chan struct{}), ready: make(chan struct{})}
+	s.ending, s.end = context.WithCancel(context.Background())
 	if err := s.start(); err != nil {
 		return nil, errors.Join(err, t.close())
 	}
 	s.tuneReadAhead()
 	s.tree.ahead.prepare()
-	if config.Prefetch == PrefetchEager {
-		go s.prefetchEagerly()
-	}
+	close(s.ready)
 	return s, nil
 }
 
@@ -116,6 +121,9 @@ func (s *Server) start() error {
 	s.fuse, err = fuse.NewServer(gofs.NewNodeFS(root, options), s.config.MountPoint, &options.MountOptions)
 	if err != nil {
 		return fmt.Errorf("mounting at %s: %w", s.config.MountPoint, mountHint(err))
+	}
+	if s.config.Prefetch == PrefetchEager {
+		s.eager.Go(s.prefetchEagerly)
 	}
 	go s.serve()
 	if err := s.fuse.WaitMount(); err != nil {
@@ -175,6 +183,8 @@ func panicHandler(logger *slog.Logger) func(any) fuse.Status {
 
 func (s *Server) serve() {
 	s.fuse.Serve()
+	s.end()
+	s.eager.Wait()
 	if err := s.tree.close(); err != nil {
 		s.config.Logger.Error("closing the store failed", "err", err)
 	}
