@@ -25,7 +25,6 @@ type recording struct {
 	header *store.Header
 	began  time.Time
 	ended  atomic.Bool
-	timer  *time.Timer // ends the recording; nil without a window
 
 	mu      sync.Mutex
 	seen    map[uint32]uint64 // sets of 64 pages; guarded by mu
@@ -59,9 +58,6 @@ func (r *recording) touch(page uint32) {
 // end ends the recording and writes what is not yet written.
 func (r *recording) end() error {
 	r.ended.Store(true)
-	if r.timer != nil {
-		r.timer.Stop()
-	}
 	return r.write()
 }
 
@@ -133,7 +129,8 @@ func (r *recorder) begin(name string, header *store.Header) *recording {
 	r.recordings = append(r.recordings, rec)
 	r.tune(recordingReadAheadKB)
 	if r.window > 0 {
-		rec.timer = time.AfterFunc(r.window, func() { r.endWindow(name, rec) })
+		// When the mount ends before, it finds nothing left to write.
+		time.AfterFunc(r.window, func() { r.endWindow(name, rec) })
 	}
 	return rec
 }
