@@ -93,28 +93,33 @@ type touchArg struct {
 	Count      int
 }
 
+// mapAsGuest maps a file privately, as a VMM does, and reads the bytes that it must have
+// from another one. The caller closes the file.
+func mapAsGuest(path, wantPath string, advice int) (f *os.File, mem, want []byte, err error) {
+	if want, err = os.ReadFile(wantPath); err != nil {
+		return nil, nil, nil, err
+	}
+	if f, err = os.OpenFile(path, os.O_RDWR, 0); err != nil {
+		return nil, nil, nil, err
+	}
+	mem, err = unix.Mmap(int(f.Fd()), 0, len(want), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE)
+	if err == nil {
+		err = unix.Madvise(mem, advice)
+	}
+	return f, mem, want, err
+}
+
 // touchRole maps a file and touches pages at random, as a guest does.
 func touchRole(arg string) error {
 	var a touchArg
 	if err := json.Unmarshal([]byte(arg), &a); err != nil {
 		return err
 	}
-	want, err := os.ReadFile(a.Want)
-	if err != nil {
-		return err
-	}
-	f, err := os.OpenFile(a.Path, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	mem, err := unix.Mmap(int(f.Fd()), 0, len(want), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE)
+	f, mem, want, err := mapAsGuest(a.Path, a.Want, unix.MADV_RANDOM)
 	if err != nil {
 		return err
 	}
 	if err := f.Close(); err != nil { // the mapping keeps the file
-		return err
-	}
-	if err := unix.Madvise(mem, unix.MADV_RANDOM); err != nil {
 		return err
 	}
 	if a.Signals {

@@ -33,22 +33,11 @@ func touchPagesRole(arg string) error {
 	if err := json.Unmarshal([]byte(arg), &a); err != nil {
 		return err
 	}
-	want, err := os.ReadFile(a.Want)
-	if err != nil {
-		return err
-	}
-	f, err := os.OpenFile(a.Path, os.O_RDWR, 0)
+	f, mem, want, err := mapAsGuest(a.Path, a.Want, a.Advice)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	mem, err := unix.Mmap(int(f.Fd()), 0, len(want), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE)
-	if err != nil {
-		return err
-	}
-	if err := unix.Madvise(mem, a.Advice); err != nil {
-		return err
-	}
 	for _, page := range a.Pages {
 		first := int(page) * store.PageBytes
 		end := min(first+store.PageBytes, len(want))
