@@ -78,7 +78,7 @@ window ends, and when the store is unmounted; what was there is replaced.`,
 				return usageError{err}
 			}
 			if !flags.foreground && !inBackground() {
-				return startDaemon(cmd.Context())
+				return mountInBackground(cmd.Context())
 			}
 			return runMount(cmd.Context(), cmd.ErrOrStderr(), args[0], args[1], flags)
 		},
@@ -120,6 +120,15 @@ func (flags *mountFlags) check(prefetchGiven bool) error {
 	return nil
 }
 
+// mountInBackground has a daemon with the same command line mount and serve.
+func mountInBackground(ctx context.Context) error {
+	daemon, err := startDaemon(ctx, os.Args[1:], nil)
+	if err != nil {
+		return err
+	}
+	return daemon.Release()
+}
+
 // runMount mounts and serves until the mount is gone.
 func runMount(ctx context.Context, stderr io.Writer, storeDir, mountPoint string, flags mountFlags) error {
 	// From here on signals wait in a channel; the context tells of the first only.
@@ -137,6 +146,7 @@ func runMount(ctx context.Context, stderr io.Writer, storeDir, mountPoint string
 		return errors.Join(err, reportReady(err))
 	}
 	defer stopMetrics()
+	lifeline := takeLifeline()
 	if err := reportReady(nil); err != nil { // who asked for the mount is gone
 		return errors.Join(err, server.Unmount())
 	}
@@ -144,6 +154,10 @@ func runMount(ctx context.Context, stderr io.Writer, storeDir, mountPoint string
 	ended := make(chan struct{})
 	defer close(ended)
 	go unmountOnSignals(server, logger, signals, ended)
+	if lifeline != nil {
+		defer os.Remove(mountPoint) // made for this mount by who may have died
+		go unmountAfter(lifeline, server, logger, ended)
+	}
 	server.Wait()
 	logger.Info("unmounted", "mountpoint", server.MountPoint())
 	logEngine(logger)

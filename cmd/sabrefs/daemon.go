@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"runtime/debug"
@@ -35,31 +36,48 @@ type childError struct{ readyMessage }
 
 func (e childError) Error() string { return e.readyMessage.Error }
 
-// startDaemon starts the same command line in the background and returns when
-// the mount is ready.
-func startDaemon(ctx context.Context) error {
+// startDaemon starts this program with other arguments in the background and
+// returns when the mount is ready. With a lifeline (see lifeline.go) the daemon
+// lives no longer than who holds the other end.
+func startDaemon(ctx context.Context, args []string, lifeline *os.File) (*os.Process, error) {
 	ready, childEnd, err := os.Pipe()
 	if err != nil {
-		return fmt.Errorf("making a pipe: %w", err)
+		return nil, fmt.Errorf("making a pipe: %w", err)
 	}
 	defer ready.Close()
 	if err := keepFromChildren(); err != nil {
-		return errors.Join(err, childEnd.Close())
+		return nil, errors.Join(err, childEnd.Close())
 	}
 	var said bytes.Buffer // what fusermount3 and a crash write to standard error
-	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Args[0] = os.Args[0]
+	cmd := daemonCommand(args, childEnd, lifeline)
 	cmd.Stderr = &said
-	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", readyFDVariable, readyFD))
-	cmd.ExtraFiles = []*os.File{childEnd}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	err = errors.Join(cmd.Start(), childEnd.Close())
 	if err != nil {
-		return fmt.Errorf("starting the daemon: %w", err)
+		return nil, fmt.Errorf("starting the daemon: %w", err)
 	}
+	return cmd.Process, awaitReady(ctx, cmd, ready, &said)
+}
+
+// daemonCommand is not yet started.
+func daemonCommand(args []string, ready, lifeline *os.File) *exec.Cmd {
+	cmd := exec.Command("/proc/self/exe", args...)
+	cmd.Args[0] = os.Args[0]
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", readyFDVariable, readyFD))
+	cmd.ExtraFiles = []*os.File{ready}
+	if lifeline != nil {
+		cmd.Env = append(cmd.Env, fmt.Sprintf("%s=%d", lifelineFDVariable, lifelineFD))
+		cmd.ExtraFiles = append(cmd.ExtraFiles, lifeline)
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	return cmd
+}
+
+// awaitReady returns what the daemon says of its mount. Where it returns an error,
+// the daemon has ended or is about to.
+func awaitReady(ctx context.Context, cmd *exec.Cmd, ready io.Reader, said *bytes.Buffer) error {
 	stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Signal(syscall.SIGTERM) })
 	var message readyMessage
-	err = json.NewDecoder(ready).Decode(&message)
+	err := json.NewDecoder(ready).Decode(&message)
 	interrupted := !stop()
 	switch {
 	case err != nil:
@@ -72,7 +90,7 @@ func startDaemon(ctx context.Context) error {
 	case interrupted: // too late to be told so by the daemon, which unmounts
 		return ctx.Err()
 	}
-	return cmd.Process.Release()
+	return nil
 }
 
 // withOutput adds what a child said, if it said anything.
