@@ -5,12 +5,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,13 +31,32 @@ type emulated struct {
 	qmp  net.Conn
 	read *bufio.Reader // of qmp
 	exit chan error
+	said bytes.Buffer // read it only after the console has ended
+}
+
+// transcript types input, which must end the guest, and returns what the guest
+// said since it was ready.
+func (e *emulated) transcript(t *testing.T, input string) string {
+	t.Helper()
+	if _, err := io.WriteString(e.in, input); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	for !errors.Is(err, guest.ErrEnded) {
+		if _, err = e.WaitReady(e.ctx); errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+	}
+	e.ended(t)
+	_, after, _ := strings.Cut(e.said.String(), guest.ReadyLine(smallMiB)+"\r\n")
+	return after
 }
 
 // bootQEMU starts a guest with memoryMiB of memory, of which the guest is told
 // all but the last MiB.
 func bootQEMU(t *testing.T, memoryMiB int, commandLine string, args ...string) *emulated {
 	t.Helper()
-	dir := t.TempDir()
+	dir := plainDir(t)
 	kernel, socket := filepath.Join(dir, "kernel"), filepath.Join(dir, "qmp")
 	base := uint32(memoryMiB-1) << 20
 	if err := os.WriteFile(kernel, kernelFile(t, base, commandLine), 0o644); err != nil {
@@ -60,7 +81,8 @@ func bootQEMU(t *testing.T, memoryMiB int, commandLine string, args ...string) *
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	e := &emulated{Client: guest.NewClient(out, in), ctx: ctx, in: in, exit: make(chan error, 1)}
+	e := &emulated{ctx: ctx, in: in, exit: make(chan error, 1)}
+	e.Client = guest.NewClient(io.TeeReader(out, &e.said), in)
 	go func() {
 		err := cmd.Wait()
 		_ = console.Close() //nolint:errcheck // of a pipe in memory
@@ -77,6 +99,17 @@ func bootQEMU(t *testing.T, memoryMiB int, commandLine string, args ...string) *
 	})
 	e.connect(t, socket)
 	return e
+}
+
+// plainDir is a directory whose name has nothing that QEMU's options cannot say.
+func plainDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "sabrefs-guest-*") //nolint:usetesting // t.TempDir has the test's name in it
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
 }
 
 // connect waits for QEMU's control socket.

@@ -24,13 +24,6 @@ const (
 	stampSeed = 0x57a3b00000000000
 )
 
-// Where things are in a page of the table.
-const (
-	pageOrder   = 0
-	pageStamp   = 8
-	pageEntries = 16
-)
-
 // mix is splitmix64.
 func mix(x uint64) uint64 {
 	x += 0x9e3779b97f4a7c15

@@ -1,5 +1,5 @@
 // The addresses, offsets and numbers that the parts of the guest agree on.
-// ../layout.go and ../table.go say the same to Go; the tests compare.
+// ../table.go says the same to Go, as far as it needs it; the tests compare.
 
 #include "textflag.h"
 

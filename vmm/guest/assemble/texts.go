@@ -30,7 +30,7 @@ func assembleTexts(list []byte) ([]byte, error) {
 		}
 	}
 	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("read %s: %w", textsFile, err)
+		return nil, fmt.Errorf("%w: %s: %w", ErrSource, textsFile, err)
 	}
 	return source.Bytes(), nil
 }
