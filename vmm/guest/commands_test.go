@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -213,44 +214,62 @@ func TestProcessors(t *testing.T) {
 }
 
 func TestEndings(t *testing.T) {
-	for name, test := range map[string]func(*testing.T, *emulated) error{
-		"quit":  func(_ *testing.T, e *emulated) error { return e.Quit(e.ctx) },
-		"crash": func(_ *testing.T, e *emulated) error { return e.Crash(e.ctx) },
-		"exception": func(_ *testing.T, e *emulated) error {
-			_, err := e.Do(e.ctx, "fault")
-			want := "sabrefs guest: exception 14, error 0x0000000000000000, at 0x0000000000100"
-			if !errors.Is(err, guest.ErrEnded) || !strings.Contains(err.Error(), want) ||
-				!strings.HasSuffix(err.Error(), ", address 0x0000123456789000") {
-				return errors.Join(errors.New("want a page fault"), err)
-			}
-			return nil
-		},
-		"Ctrl-Alt-Del": func(t *testing.T, e *emulated) error {
-			e.control(t, "send-key", map[string]any{"keys": []map[string]string{
-				{"type": "qcode", "data": "ctrl"}, {"type": "qcode", "data": "alt"}, {"type": "qcode", "data": "delete"},
-			}})
-			_, err := e.WaitReady(e.ctx)
-			if !errors.Is(err, guest.ErrEnded) || !strings.Contains(err.Error(), "Ctrl-Alt-Del") {
-				return errors.Join(errors.New("want an end"), err)
-			}
-			return nil
-		},
-		"other keys, then quit": func(t *testing.T, e *emulated) error {
-			for _, key := range []string{"ctrl", "alt", "delete", "a"} {
-				e.control(t, "send-key", map[string]any{"keys": []map[string]string{{"type": "qcode", "data": key}}})
-			}
-			e.answers(t, "stat", "lookups=0 written=0 ticks=0")
-			return e.Quit(e.ctx)
-		},
+	for name, test := range map[string]func(*emulated, *testing.T) error{
+		"quit":         func(e *emulated, _ *testing.T) error { return e.Quit(e.ctx) },
+		"crash":        func(e *emulated, _ *testing.T) error { return e.Crash(e.ctx) },
+		"exception":    (*emulated).endsByException,
+		"Ctrl-Alt-Del": (*emulated).endsByKeys,
+		"other keys":   (*emulated).survivesKeys,
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := ready(t)
-			if err := test(t, e); err != nil {
+			if err := test(e, t); err != nil {
 				t.Fatal(err)
 			}
 			e.ended(t)
 		})
 	}
+}
+
+// endsByException: a page fault is reported with where it was.
+func (e *emulated) endsByException(_ *testing.T) error {
+	_, err := e.Do(e.ctx, "fault")
+	want := "sabrefs guest: exception 14, error 0x0000000000000000, at 0x0000000000100"
+	if !errors.Is(err, guest.ErrEnded) || !strings.Contains(err.Error(), want) ||
+		!strings.HasSuffix(err.Error(), ", address 0x0000123456789000") {
+		return fmt.Errorf("%w, want %s", err, want)
+	}
+	return nil
+}
+
+// press presses keys together.
+func (e *emulated) press(t *testing.T, keys ...string) {
+	t.Helper()
+	var codes []map[string]string
+	for _, key := range keys {
+		codes = append(codes, map[string]string{"type": "qcode", "data": key})
+	}
+	e.control(t, "send-key", map[string]any{"keys": codes})
+}
+
+func (e *emulated) endsByKeys(t *testing.T) error {
+	t.Helper()
+	e.press(t, "ctrl", "alt", "delete")
+	_, err := e.WaitReady(e.ctx)
+	if !errors.Is(err, guest.ErrEnded) || !strings.Contains(err.Error(), "Ctrl-Alt-Del") {
+		return fmt.Errorf("%w, want Ctrl-Alt-Del", err)
+	}
+	return nil
+}
+
+// survivesKeys: the three keys, one after the other, mean nothing.
+func (e *emulated) survivesKeys(t *testing.T) error {
+	t.Helper()
+	for _, key := range []string{"ctrl", "alt", "delete", "a"} {
+		e.press(t, key)
+	}
+	e.answers(t, "stat", "lookups=0 written=0 ticks=0")
+	return e.Quit(e.ctx)
 }
 
 // A guest that cannot run says why and ends; it does not run over the end of

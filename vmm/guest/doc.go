@@ -46,7 +46,7 @@
 //	smp          processors=N; starts the other processors and counts them
 //	quit         bye; then a reset by the keyboard controller
 //	crash        crashing; then a triple fault
-//	fault        a page fault, which is reported, then the reset
+//	fault        makes a page fault, which is reported; then the reset
 //	poke         poking; then a write to where there is no memory and no device;
 //	             survived, if that has no consequence
 //	peek         peek=VALUE; a read there

@@ -30,8 +30,9 @@ type emulated struct {
 	in   io.Writer
 	qmp  net.Conn
 	read *bufio.Reader // of qmp
-	exit chan error
-	said bytes.Buffer // read it only after the console has ended
+	exit chan error    // how QEMU ended
+	gone chan struct{} // closed then
+	said bytes.Buffer  // read it only after the console has ended
 }
 
 // transcript types input, which must end the guest, and returns what the guest
@@ -81,17 +82,17 @@ func bootQEMU(t *testing.T, memoryMiB int, commandLine string, args ...string) *
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	e := &emulated{ctx: ctx, in: in, exit: make(chan error, 1)}
+	e := &emulated{ctx: ctx, in: in, exit: make(chan error, 1), gone: make(chan struct{})}
 	e.Client = guest.NewClient(io.TeeReader(out, &e.said), in)
 	go func() {
 		err := cmd.Wait()
-		_ = console.Close() //nolint:errcheck // of a pipe in memory
+		_ = console.Close()
 		e.exit <- err
-		close(e.exit)
+		close(e.gone)
 	}()
 	t.Cleanup(func() {
 		cancel()
-		<-e.exit
+		<-e.gone
 		e.Close()
 		if t.Failed() && stderr.Len() > 0 {
 			t.Logf("QEMU: %s", &stderr)
