@@ -1,0 +1,73 @@
+package memfile
+
+import (
+	"fmt"
+	"hash/crc32"
+	"os"
+
+	"sabrefs/vmm/memory"
+)
+
+// maxWitnesses of either kind are kept: pages that a diff lacks, and pages that
+// it has as zeros.
+const maxWitnesses = 4
+
+// MaxWitnesses bounds how many witnesses a diff has.
+const MaxWitnesses = 2 * maxWitnesses
+
+// Witness is a page as it must be in a memory file that lacks nothing.
+type Witness struct {
+	Page int64  `json:"page"`
+	CRC  uint32 `json:"crc32c"`
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// findWitnesses looks for a witness of each kind in each quarter of the memory,
+// so that they do not all lie in one piece that happened to be copied.
+func findWitnesses(regions []memory.Region, sizeBytes int64, inDiff []uint64) []Witness {
+	pageCount := sizeBytes / pageBytes
+	var found []Witness
+	for q := range int64(maxWitnesses) {
+		first, end := pageCount*q/maxWitnesses, pageCount*(q+1)/maxWitnesses
+		for _, zeroInDiff := range []bool{false, true} {
+			for page := first; page < end; page++ {
+				// Absent and not zero, or present and zero.
+				b := pageAt(regions, page)
+				if has(inDiff, page) == zeroInDiff && isZero(b) == zeroInDiff {
+					found = append(found, Witness{page, crc32.Checksum(b, castagnoli)})
+					break
+				}
+			}
+		}
+	}
+	return found
+}
+
+func pageAt(regions []memory.Region, page int64) []byte {
+	fileOff := page * pageBytes
+	r := regions[0]
+	for _, next := range regions[1:] {
+		if fileOff >= next.FileOff {
+			r = next
+		}
+	}
+	at := fileOff - r.FileOff
+	return r.Bytes[at : at+pageBytes]
+}
+
+// CheckWitnesses returns ErrIncomplete if a page of the memory file is not what
+// its witness says.
+func CheckWitnesses(file *os.File, witnesses []Witness) error {
+	var page [pageBytes]byte
+	for _, w := range witnesses {
+		fileOff := w.Page * pageBytes
+		if _, err := file.ReadAt(page[:], fileOff); err != nil {
+			return fmt.Errorf("memory file %s: reading a page at offset %d: %w", file.Name(), fileOff, err)
+		}
+		if crc32.Checksum(page[:], castagnoli) != w.CRC {
+			return fmt.Errorf("memory file %s: %w: the page at offset %d is not the guest's; merge the diff with the memory file it is based on", file.Name(), ErrIncomplete, fileOff)
+		}
+	}
+	return nil
+}
