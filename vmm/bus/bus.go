@@ -12,6 +12,9 @@ var (
 	// ErrWindow is returned when a window is empty or goes beyond the last
 	// address.
 	ErrWindow = errors.New("invalid window of addresses")
+	// ErrState is returned by devices whose saved state is truncated, of another
+	// version, or none that a device could have been in.
+	ErrState = errors.New("saved state of a device is invalid")
 )
 
 // Device answers accesses of a guest. The offset counts from the device's base;
@@ -25,7 +28,13 @@ type Device interface {
 // Saver is a device whose state belongs into a snapshot. What Save returned,
 // Load takes: a device that loaded it answers exactly as the one that saved it.
 // Load trusts nothing: it refuses what it does not know or what no device could
-// have saved, and then leaves the device as it was.
+// have saved (ErrState), and then leaves the device as it was.
+//
+// A device saves no edge of its interrupt, which is for the interrupt controller
+// to keep; but one that has something to say raises its interrupt once more in
+// Load: a guest takes one interrupt too many in its stride, and waits forever for
+// one too few. So devices are saved before the interrupt controllers, and loaded
+// after them.
 type Saver interface {
 	Save() ([]byte, error)
 	Load(data []byte) error
