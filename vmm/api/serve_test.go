@@ -50,7 +50,9 @@ func (b *bench) serve() *served {
 	b.t.Cleanup(s.client.CloseIdleConnections)
 	go func() { s.ended <- b.server.Serve(ctx, s.socket) }()
 	for {
-		if _, err := os.Lstat(s.socket); err == nil {
+		// It exists a moment before somebody listens on it.
+		if c, err := net.Dial("unix", s.socket); err == nil {
+			_ = c.Close()
 			return s
 		}
 		select {

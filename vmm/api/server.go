@@ -178,6 +178,25 @@ func (s *Server) shutDown(server *http.Server, socket *apiSocket) error {
 	return errors.Join(socketErr, closed, s.metrics.close(), s.log.close())
 }
 
+// Adopt gives the server a machine that was made without a client: one that runs
+// already, or was restored. It is the server's from then on, which has no other, and
+// closes it in the end. Clients see it as if one of them had started it.
+func (s *Server) Adopt(m Machine) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.machine != nil || s.over || s.config.touched {
+		return fmt.Errorf("adopting a machine: %w", ErrOneMachine)
+	}
+	s.config.touched = true
+	s.adoptShape(m.Shape())
+	s.adopt(m)
+	return nil
+}
+
+// ErrOneMachine is returned by Adopt when the server has a machine, or clients have
+// begun to configure one.
+var ErrOneMachine = errors.New("a server has one machine")
+
 // adopt makes the machine the server's; mu is held.
 func (s *Server) adopt(m Machine) {
 	s.machine = m
