@@ -134,7 +134,7 @@ func TestKernelIsNoFile(t *testing.T) {
 	opt := bzOptions(t, bzImage())
 	opt.Kernel = t.TempDir()
 	_, err := Load(newRAM(20<<20), opt)
-	wantError(t, err, ErrNotKernel)
+	wantError(t, err, ErrNotFile)
 	opt.Kernel += "/none"
 	_, err = Load(newRAM(20<<20), opt)
 	wantError(t, err, os.ErrNotExist)

@@ -18,19 +18,15 @@ func loadInitrd(mem Memory, opt Options, k kernel) (span, error) {
 	if opt.Initrd == "" {
 		return span{}, nil
 	}
-	file, err := os.Open(opt.Initrd)
+	file, lenBytes, err := openFile(opt.Initrd)
 	if err != nil {
 		return span{}, fmt.Errorf("opening initrd: %w", err)
 	}
 	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return span{}, fmt.Errorf("opening initrd: %w", err)
+	if lenBytes == 0 {
+		return span{}, fmt.Errorf("initrd %s is empty: %w", opt.Initrd, ErrOption)
 	}
-	if !info.Mode().IsRegular() || info.Size() == 0 {
-		return span{}, fmt.Errorf("initrd %s is empty or no file: %w", opt.Initrd, ErrOption)
-	}
-	where, err := initrdSpan(opt.MemoryBytes, k, info.Size())
+	where, err := initrdSpan(opt.MemoryBytes, k, lenBytes)
 	if err != nil {
 		return span{}, fmt.Errorf("initrd %s: %w", opt.Initrd, err)
 	}

@@ -54,7 +54,7 @@ func TestInitrdRefused(t *testing.T) {
 		want error
 	}{
 		"empty":       {writeFile(t, "empty", nil), ErrOption},
-		"a directory": {t.TempDir(), ErrOption},
+		"a directory": {t.TempDir(), ErrNotFile},
 		"missing":     {t.TempDir() + "/none", errNoFile},
 		"too large":   {writeFile(t, "large", make([]byte, 3<<20)), ErrDoesNotFit},
 	} {

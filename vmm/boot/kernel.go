@@ -22,24 +22,31 @@ const preambleBytes = 0x290
 
 // loadKernelFile loads a bzImage or an ELF file.
 func loadKernelFile(mem Memory, opt Options) (kernel, error) {
-	file, err := os.Open(opt.Kernel)
+	file, fileBytes, err := openFile(opt.Kernel)
 	if err != nil {
 		return kernel{}, fmt.Errorf("opening kernel: %w", err)
 	}
 	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return kernel{}, fmt.Errorf("opening kernel: %w", err)
-	}
-	if !info.Mode().IsRegular() {
-		return kernel{}, fmt.Errorf("kernel %s is no file: %w", opt.Kernel, ErrNotKernel)
-	}
-	f := &kernelFile{File: file, fileBytes: info.Size(), mem: mem, ramEnd: lowRAMEnd(opt.MemoryBytes)}
+	f := &kernelFile{File: file, fileBytes: fileBytes, mem: mem, ramEnd: lowRAMEnd(opt.MemoryBytes)}
 	k, err := f.load()
 	if err != nil {
 		return kernel{}, fmt.Errorf("loading kernel %s: %w", opt.Kernel, err)
 	}
 	return k, nil
+}
+
+// openFile refuses what is no regular file before it is opened: a pipe might never
+// open.
+func openFile(path string) (file *os.File, fileBytes int64, err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, 0, fmt.Errorf("%s is no regular file (%v): %w", path, info.Mode(), ErrNotFile)
+	}
+	file, err = os.Open(path)
+	return file, info.Size(), err
 }
 
 func (f *kernelFile) load() (kernel, error) {
