@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -81,7 +83,7 @@ func checkCompressibility(t *testing.T, table []byte) {
 	}
 	defer encoder.Close()
 	seen := map[string]bool{}
-	for _, frameBytes := range []int{guest.PageBytes, 16 << 10, 64 << 10} {
+	for _, frameBytes := range []int{guest.PageBytes, 16 << 10, 64 << 10, 256 << 10} {
 		packed := 0
 		for rawOff := 0; rawOff < len(table); rawOff += frameBytes {
 			packed += len(encoder.EncodeAll(table[rawOff:rawOff+frameBytes], nil))
@@ -180,6 +182,33 @@ func TestLongLine(t *testing.T) {
 		want := "error: the line is longer than 63 bytes\r\nlookups=0 written=0 ticks=0\r\nbye\r\n"
 		if got != want {
 			t.Errorf("%d bytes: %q, want %q", length, got, want)
+		}
+	}
+}
+
+// Whatever is typed, each line has one answer, and the table stays as it is.
+func TestGarbage(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %#x", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	words := []string{"get", "write", "sum", "stat", "tick", "echo", "off", "help", " ", "  ", "0x", "7", "99999999999999999999", "\b", "\x7f", "\x00", "\xff", "\t", "\x1b[A"}
+	var input strings.Builder
+	for range 300 {
+		for range random.IntN(9) {
+			input.WriteString(words[random.IntN(len(words))])
+		}
+		input.WriteString("\n")
+	}
+	got := ready(t).transcript(t, input.String()+"verify\nquit\n")
+	lines := strings.Split(strings.TrimSuffix(got, "\r\n"), "\r\n")
+	if len(lines) < 2 || lines[len(lines)-2] != "verified=768 damaged=0" || lines[len(lines)-1] != "bye" {
+		t.Errorf("the guest said last %q", lines[max(0, len(lines)-2):])
+	}
+	for _, line := range lines[:len(lines)-1] {
+		if word, _, _ := strings.Cut(line, "="); !slices.Contains([]string{
+			"7", "77", "777", "119", "1911", "sum", "lookups", "written", "verified", "ok",
+		}, word) && !strings.HasPrefix(line, "error: ") && !strings.HasPrefix(line, "get KEY") {
+			t.Errorf("the guest said %q", line)
 		}
 	}
 }

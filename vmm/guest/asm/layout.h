@@ -54,9 +54,10 @@
 #define PROSE_WORDS 224      // what follows, 1200 bytes, stays untouched
 
 // The filler of page number n is copied from NOISE + n*NOISE_STRIDE modulo
-// NOISE_SIZE and PROSE + n*PROSE_STRIDE modulo PROSE_SIZE. The strides make
-// neighbors differ; the sources are longer by the piece that is copied.
-#define NOISE_SIZE 0x8000
+// NOISE_SIZE and PROSE + n*PROSE_STRIDE modulo PROSE_SIZE. The noise is new in 63
+// neighbors, so that a compressor that sees that many at once does not find it
+// again. The sources are longer by the piece that is copied.
+#define NOISE_SIZE 0x10000
 #define NOISE_STRIDE 1031
 #define NOISE_SEED 0x5ab4ef50000000
 #define PROSE_SIZE 0x400
