@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 )
 
 // Client talks to one guest over its console.
@@ -13,8 +14,9 @@ type Client struct {
 	in      io.Writer
 	lines   chan string
 	done    chan struct{}
-	readErr error // why lines was closed; written before that
-	broken  bool  // an answer may still be under way
+	closing sync.Once // closes done
+	readErr error     // why lines was closed; written before that
+	broken  bool      // an answer may still be under way
 }
 
 // NewClient makes a client of what the guest prints, out, and what is typed, in.
@@ -25,8 +27,9 @@ func NewClient(out io.Reader, in io.Writer) *Client {
 	return c
 }
 
-// Close lets the reading goroutine end as soon as its reader returns.
-func (c *Client) Close() { close(c.done) }
+// Close lets the reading goroutine end as soon as its reader returns. It may be
+// called more than once.
+func (c *Client) Close() { c.closing.Do(func() { close(c.done) }) }
 
 // read passes lines on until there are no more.
 func (c *Client) read(out io.Reader) {
@@ -72,9 +75,7 @@ func (c *Client) WaitReady(ctx context.Context) (Ready, error) {
 			return Ready{}, err
 		}
 		if strings.HasPrefix(line, readyPrefix) {
-			var ready Ready
-			err := scan(line, readyFormat, &ready.Entries, &ready.MiB, &ready.Sum)
-			return ready, err
+			return parseReady(line)
 		}
 	}
 }

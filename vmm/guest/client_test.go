@@ -108,12 +108,17 @@ func TestClientWhoseInputBlocks(t *testing.T) {
 		t.Errorf("stat: %v, want %v", err, context.Canceled)
 	}
 	client.Close()
+	client.Close()
 	_, _, _ = console.Close(), unread.Close(), in.Close()
 }
 
 func TestWaitReadyRefusesWhatIsNone(t *testing.T) {
 	ready := guest.ReadyLine(2)
-	for _, said := range []string{ready[:len(ready)-1], ready + "0", strings.Replace(ready, " MiB", " MB", 1), "sabrefs guest: ready, "} {
+	for _, said := range []string{
+		ready[:len(ready)-1], ready + "0", strings.Replace(ready, " MiB", " MB", 1), "sabrefs guest: ready, ",
+		strings.Replace(ready, "2048", "2049", 1), strings.Replace(ready, "2 MiB", "-2 MiB", 1),
+		"sabrefs guest: ready, 3144704 entries in 3071 MiB, sum 0x0000000000000000", "sabrefs guest: ready, 0 entries in 0 MiB, sum 0x0000000000000000",
+	} {
 		out, console := io.Pipe()
 		client := guest.NewClient(out, io.Discard)
 		go func() {

@@ -244,8 +244,8 @@ func TestProcessors(t *testing.T) {
 
 func TestEndings(t *testing.T) {
 	for name, test := range map[string]func(*emulated, *testing.T) error{
-		"quit":         func(e *emulated, _ *testing.T) error { return e.Quit(e.ctx) },
-		"crash":        func(e *emulated, _ *testing.T) error { return e.Crash(e.ctx) },
+		"quit":         (*emulated).quits,
+		"crash":        (*emulated).crashes,
 		"exception":    (*emulated).endsByException,
 		"Ctrl-Alt-Del": (*emulated).endsByKeys,
 		"other keys":   (*emulated).survivesKeys,
@@ -259,6 +259,10 @@ func TestEndings(t *testing.T) {
 		})
 	}
 }
+
+func (e *emulated) quits(_ *testing.T) error { return e.Quit(e.ctx) }
+
+func (e *emulated) crashes(_ *testing.T) error { return e.Crash(e.ctx) }
 
 // endsByException: a page fault is reported with where it was.
 func (e *emulated) endsByException(_ *testing.T) error {

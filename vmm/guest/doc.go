@@ -45,7 +45,7 @@
 //	echo on|off  ok; sends back what is typed (also a word of the command line)
 //	smp          processors=N; starts the other processors and counts them
 //	quit         bye; then a reset by the keyboard controller
-//	crash        crashing; then a triple fault
+//	crash        crashing; then a triple fault, which nobody survives
 //	fault        makes a page fault, which is reported; then the reset
 //	poke         poking; then a write to where there is no memory and no device;
 //	             survived, if that has no consequence

@@ -57,6 +57,19 @@ func ReadyLine(mib int) string {
 	return fmt.Sprintf(readyFormat, EntryCount(mib), mib, Sum(mib))
 }
 
+// parseReady takes such a line apart. The sum is the caller's to compare:
+// a wrong one is what a test wants to see.
+func parseReady(line string) (Ready, error) {
+	var ready Ready
+	if err := scan(line, readyFormat, &ready.Entries, &ready.MiB, &ready.Sum); err != nil {
+		return Ready{}, err
+	}
+	if ready.MiB < 1 || ready.MiB > MaxMiB || ready.Entries != EntryCount(ready.MiB) {
+		return Ready{}, fmt.Errorf("%w: %q", ErrAnswer, line)
+	}
+	return ready, nil
+}
+
 // CommandLine returns the words of the command line that ask for such a table.
 func CommandLine(mib int) string { return fmt.Sprintf("mib=%d", mib) }
 

@@ -32,7 +32,8 @@ func mix(x uint64) uint64 {
 	return x ^ x>>31
 }
 
-// PageCount returns how many pages a table of so many MiB has.
+// PageCount returns how many pages a table of so many MiB has: 1 to MaxMiB, here
+// and below.
 func PageCount(mib int) uint64 { return uint64(mib) * pagesPerMiB }
 
 // EntryCount returns how many keys it has: 0 to EntryCount-1.
