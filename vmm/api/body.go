@@ -93,8 +93,7 @@ func checkSyntax(body []byte) (at int, err error) {
 	}
 	var value json.RawMessage
 	err = json.Unmarshal(body, &value)
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 		return int(syntax.Offset), err
 	}
 	return 0, err

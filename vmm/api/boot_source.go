@@ -87,8 +87,7 @@ func canRead(path string) error {
 
 // withoutPath strips operation and path from an error of the system.
 func withoutPath(err error) error {
-	var p *os.PathError
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*os.PathError](err); ok {
 		return p.Err
 	}
 	return err

@@ -49,7 +49,7 @@
 // socket on which nobody listens, which is what a killed process leaves.
 // Anything else at the path is refused and left alone. The socket is of mode
 // 0600 from the moment it exists, and is removed when the server ends, for
-// whatever reason: the guest ended, the context was cancelled, a load failed.
+// whatever reason: the guest ended, the context was canceled, a load failed.
 // Two servers that start at the same time on one path are told apart by a
 // lock on the directory.
 //

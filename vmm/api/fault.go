@@ -48,8 +48,7 @@ func failed(what string, err error) *fault {
 // asFault returns the fault in err. Errors that are none come from reading a
 // body and speak for themselves.
 func asFault(err error) *fault {
-	var f *fault
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[*fault](err); ok {
 		return f
 	}
 	return refuse("%v", err)

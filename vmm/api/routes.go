@@ -38,21 +38,21 @@ type route struct {
 
 // routes is the API.
 var routes = []route{
-	{method: "GET", path: "", metric: "instance_info", show: (*Server).getInstance},
-	{method: "GET", path: "version", metric: "vmm_version", show: (*Server).getVersion},
-	{method: "GET", path: "vm/config", metric: "vm_config", show: (*Server).getVMConfig},
-	{method: "GET", path: "machine-config", metric: "machine_cfg", show: (*Server).getMachineConfig},
-	{method: "PUT", path: "actions", metric: "actions", do: (*Server).putAction},
-	{method: "PUT", path: "boot-source", metric: "boot_source", when: beforeStart, do: (*Server).putBootSource},
-	{method: "PUT", path: "drives/", metric: "drive", when: beforeStart, do: (*Server).putDrive},
-	{method: "PUT", path: "logger", metric: "logger", when: beforeStart, do: (*Server).putLogger},
-	{method: "PUT", path: "machine-config", metric: "machine_cfg", when: beforeStart, do: (*Server).putMachineConfig},
-	{method: "PUT", path: "metrics", metric: "metrics", when: beforeStart, do: (*Server).putMetrics},
-	{method: "PUT", path: "snapshot/create", metric: "snapshot_create", when: afterStart, do: (*Server).createSnapshot},
-	{method: "PUT", path: "snapshot/load", metric: "snapshot_load", when: beforeStart, do: (*Server).loadSnapshot},
-	{method: "PATCH", path: "drives/", metric: "drive", when: afterStart, do: (*Server).patchDrive},
-	{method: "PATCH", path: "machine-config", metric: "machine_cfg", when: beforeStart, do: (*Server).patchMachineConfig},
-	{method: "PATCH", path: "vm", metric: "vm", when: afterStart, do: (*Server).patchVM},
+	{method: http.MethodGet, path: "", metric: "instance_info", show: (*Server).getInstance},
+	{method: http.MethodGet, path: "version", metric: "vmm_version", show: (*Server).getVersion},
+	{method: http.MethodGet, path: "vm/config", metric: "vm_config", show: (*Server).getVMConfig},
+	{method: http.MethodGet, path: "machine-config", metric: "machine_cfg", show: (*Server).getMachineConfig},
+	{method: http.MethodPut, path: "actions", metric: "actions", do: (*Server).putAction},
+	{method: http.MethodPut, path: "boot-source", metric: "boot_source", when: beforeStart, do: (*Server).putBootSource},
+	{method: http.MethodPut, path: "drives/", metric: "drive", when: beforeStart, do: (*Server).putDrive},
+	{method: http.MethodPut, path: "logger", metric: "logger", when: beforeStart, do: (*Server).putLogger},
+	{method: http.MethodPut, path: "machine-config", metric: "machine_cfg", when: beforeStart, do: (*Server).putMachineConfig},
+	{method: http.MethodPut, path: "metrics", metric: "metrics", when: beforeStart, do: (*Server).putMetrics},
+	{method: http.MethodPut, path: "snapshot/create", metric: "snapshot_create", when: afterStart, do: (*Server).createSnapshot},
+	{method: http.MethodPut, path: "snapshot/load", metric: "snapshot_load", when: beforeStart, do: (*Server).loadSnapshot},
+	{method: http.MethodPatch, path: "drives/", metric: "drive", when: afterStart, do: (*Server).patchDrive},
+	{method: http.MethodPatch, path: "machine-config", metric: "machine_cfg", when: beforeStart, do: (*Server).patchMachineConfig},
+	{method: http.MethodPatch, path: "vm", metric: "vm", when: afterStart, do: (*Server).patchVM},
 }
 
 // missingFeatures are resources that Firecracker has and this machine has not,
@@ -87,7 +87,7 @@ func findRoute(method, path string, hasBody bool) (*route, string, error) {
 	if feature, ok := missingFeatures[first]; ok {
 		return nil, "", unsupported("%s", feature)
 	}
-	if method == "PUT" && first == "snapshot" {
+	if method == http.MethodPut && first == "snapshot" {
 		if rest == "" {
 			return nil, "", refuse("Missing snapshot operation type.")
 		}
@@ -99,11 +99,11 @@ func findRoute(method, path string, hasBody bool) (*route, string, error) {
 // checkBodyPresence refuses what has a body and should not, or the reverse.
 func checkBodyPresence(method string, hasBody bool) error {
 	switch {
-	case method == "GET" && hasBody:
+	case method == http.MethodGet && hasBody:
 		return refuse("GET request cannot have a body.")
-	case method == "PUT" && !hasBody:
+	case method == http.MethodPut && !hasBody:
 		return refuse("Empty PUT request.")
-	case method == "PATCH" && !hasBody:
+	case method == http.MethodPatch && !hasBody:
 		return refuse("Empty PATCH request.")
 	}
 	return nil
@@ -116,8 +116,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		return nil, tooLarge(w, r.ContentLength)
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
-	var limit *http.MaxBytesError
-	if errors.As(err, &limit) {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, tooLarge(w, maxBodyBytes+1)
 	}
 	if err != nil {
@@ -155,7 +154,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // answer returns the document that was asked for, or nil when what was asked
 // for has been done.
 func (s *Server) answer(w http.ResponseWriter, r *http.Request) (any, error) {
-	if r.Method != "GET" && r.Method != "PUT" && r.Method != "PATCH" {
+	if r.Method != http.MethodGet && r.Method != http.MethodPut && r.Method != http.MethodPatch {
 		w.Header().Set("Allow", "GET, PUT, PATCH")
 		f := refuse("Invalid HTTP Method: %s.", r.Method)
 		f.status = http.StatusMethodNotAllowed

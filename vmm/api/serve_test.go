@@ -248,7 +248,7 @@ func TestOversizedBodies(t *testing.T) {
 		t.Errorf("51201 bytes: %d %s", code, body)
 	}
 	// In pieces, without a length.
-	r, err := http.NewRequestWithContext(t.Context(), "PUT", "http://localhost/logger",
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, "http://localhost/logger",
 		io.MultiReader(bytes.NewReader(make([]byte, maxBodyBytes)), strings.NewReader("x")))
 	if err != nil {
 		t.Fatal(err)
@@ -257,7 +257,7 @@ func TestOversizedBodies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := answer.Body.Close(); err != nil || answer.StatusCode != 413 || !answer.Close {
+	if err := answer.Body.Close(); err != nil || answer.StatusCode != http.StatusRequestEntityTooLarge || !answer.Close {
 		t.Errorf("in pieces: status %d, closing %v: %v", answer.StatusCode, answer.Close, err)
 	}
 	s.must("GET /")

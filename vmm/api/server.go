@@ -108,10 +108,10 @@ func checkInstanceID(id string) error {
 }
 
 // Serve listens on a socket until the guest ends, a snapshot cannot be loaded
-// or ctx is cancelled, and can be called once. The machine is closed and the
+// or ctx is canceled, and can be called once. The machine is closed and the
 // socket removed when it returns. It returns why the guest ended, which is nil
 // after an orderly end; what went wrong with a load; or nil if ctx was
-// cancelled.
+// canceled.
 func (s *Server) Serve(ctx context.Context, socketPath string) error {
 	began := time.Now()
 	defer s.cancel()
