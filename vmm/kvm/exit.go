@@ -103,8 +103,10 @@ func (c *VCPU) exit() (Exit, error) {
 	detail := unsafe.Pointer(&run.detail) //nolint:gosec // G103: a union of C structures
 	switch run.exitReason {
 	case exitIO:
+		c.unfinished = true
 		return c.exitIO((*exitDetailIO)(detail))
 	case exitMMIO:
+		c.unfinished = true
 		return exitFromMMIO((*exitDetailMMIO)(detail))
 	case exitHLT:
 		return Exit{Reason: Halt}, nil

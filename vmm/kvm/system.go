@@ -110,13 +110,25 @@ func (s *System) Capability(number int) (int, error) {
 	return n, nil
 }
 
-// SupportedCPUID is what this processor and this kernel can offer to guests.
+// SupportedCPUID is what this processor and this kernel can offer to guests. A
+// machine has a kernel's local APIC, so the TSC deadline timer is offered too; older
+// kernels say that they have it by a capability only.
 func (s *System) SupportedCPUID() ([]CPUIDEntry, error) {
 	list := cpuidList{count: maxCPUIDEntries}
 	if err := transfer(s.fd, getSupportedCPU, &list, "ask for the supported CPUID"); err != nil {
 		return nil, err
 	}
-	return list.get(), nil
+	entries := list.get()
+	deadline, err := s.Capability(CapTSCDeadlineTimer)
+	if err != nil {
+		return nil, err
+	}
+	for i := range entries {
+		if entries[i].Function == leafFeatures && deadline != 0 {
+			entries[i].ECX |= featuresTSCDeadline
+		}
+	}
+	return entries, nil
 }
 
 // MSRIndexList is the MSRs that make up a guest's state on this host.

@@ -43,6 +43,31 @@ const (
 	setSregs        = requestWrite | unsafe.Sizeof(Sregs{})<<requestSizeShift | 0x84
 	getMSRs         = requestRead | requestWrite | 8<<requestSizeShift | 0x88
 	setMSRs         = requestWrite | 8<<requestSizeShift | 0x89
+	getIRQChip      = requestRead | requestWrite | unsafe.Sizeof(irqChip{})<<requestSizeShift | 0x62
+	setIRQChip      = requestRead | unsafe.Sizeof(irqChip{})<<requestSizeShift | 0x63 // sic, it is declared to read
+	setClock        = requestWrite | unsafe.Sizeof(clockData{})<<requestSizeShift | 0x7b
+	getClock        = requestRead | unsafe.Sizeof(clockData{})<<requestSizeShift | 0x7c
+	getLAPIC        = requestRead | unsafe.Sizeof([lapicBytes]byte{})<<requestSizeShift | 0x8e
+	setLAPIC        = requestWrite | unsafe.Sizeof([lapicBytes]byte{})<<requestSizeShift | 0x8f
+	getMPState      = requestRead | 4<<requestSizeShift | 0x98
+	setMPState      = requestWrite | 4<<requestSizeShift | 0x99
+	getVCPUEvents   = requestRead | unsafe.Sizeof(VCPUEvents{})<<requestSizeShift | 0x9f
+	setVCPUEvents   = requestWrite | unsafe.Sizeof(VCPUEvents{})<<requestSizeShift | 0xa0
+	getPIT2         = requestRead | unsafe.Sizeof(PITState{})<<requestSizeShift | 0x9f
+	setPIT2         = requestWrite | unsafe.Sizeof(PITState{})<<requestSizeShift | 0xa0
+	getDebugRegs    = requestRead | unsafe.Sizeof(DebugRegs{})<<requestSizeShift | 0xa1
+	setDebugRegs    = requestWrite | unsafe.Sizeof(DebugRegs{})<<requestSizeShift | 0xa2
+	setTSCKHz       = requestNone | 0xa2
+	getTSCKHz       = requestNone | 0xa3
+	getXSAVE        = requestRead | minXSAVEBytes<<requestSizeShift | 0xa4
+	setXSAVE        = requestWrite | minXSAVEBytes<<requestSizeShift | 0xa5
+	getXCRs         = requestRead | unsafe.Sizeof(XCRs{})<<requestSizeShift | 0xa6
+	setXCRs         = requestWrite | unsafe.Sizeof(XCRs{})<<requestSizeShift | 0xa7
+	kvmclockCtrl    = requestNone | 0xad
+	getXSAVE2       = requestRead | minXSAVEBytes<<requestSizeShift | 0xcf
+	setDeviceAttr   = requestWrite | unsafe.Sizeof(deviceAttr{})<<requestSizeShift | 0xe1
+	getDeviceAttr   = requestWrite | unsafe.Sizeof(deviceAttr{})<<requestSizeShift | 0xe2
+	hasDeviceAttr   = requestWrite | unsafe.Sizeof(deviceAttr{})<<requestSizeShift | 0xe3
 	setCPUID2       = requestWrite | 8<<requestSizeShift | 0x90
 	getCPUID2       = requestRead | requestWrite | 8<<requestSizeShift | 0x91
 )
@@ -231,4 +256,122 @@ type MSR struct {
 	Index    uint32
 	Reserved uint32
 	Value    uint64
+}
+
+// VCPUEvents is struct kvm_vcpu_events: what is about to be delivered.
+type VCPUEvents struct {
+	ExceptionInjected     uint8
+	ExceptionNumber       uint8
+	ExceptionHasErrorCode uint8
+	ExceptionPending      uint8
+	ExceptionErrorCode    uint32
+	InterruptInjected     uint8
+	InterruptNumber       uint8
+	InterruptSoft         uint8
+	InterruptShadow       uint8
+	NMIInjected           uint8
+	NMIPending            uint8
+	NMIMasked             uint8
+	NMIPad                uint8
+	SIPIVector            uint32
+	Flags                 uint32
+	SMIInSMM              uint8
+	SMIPending            uint8
+	SMIInsideNMI          uint8
+	SMILatchedInit        uint8
+	TripleFaultPending    uint8
+	Reserved              [26]uint8
+	ExceptionHasPayload   uint8
+	ExceptionPayload      uint64
+}
+
+// DebugRegs is struct kvm_debugregs.
+type DebugRegs struct {
+	DB       [4]uint64
+	DR6, DR7 uint64
+	Flags    uint64
+	Reserved [9]uint64
+}
+
+// XCR is struct kvm_xcr.
+type XCR struct {
+	Number   uint32
+	Reserved uint32
+	Value    uint64
+}
+
+// XCRs is struct kvm_xcrs: the extended control registers, Count of them.
+type XCRs struct {
+	Count   uint32
+	Flags   uint32
+	XCRs    [16]XCR
+	Padding [16]uint64
+}
+
+// PITChannel is struct kvm_pit_channel_state.
+type PITChannel struct {
+	Count         uint32
+	LatchedCount  uint16
+	CountLatched  uint8
+	StatusLatched uint8
+	Status        uint8
+	ReadState     uint8
+	WriteState    uint8
+	WriteLatch    uint8
+	RWMode        uint8
+	Mode          uint8
+	BCD           uint8
+	Gate          uint8
+	CountLoadTime int64
+}
+
+// PITState is struct kvm_pit_state2.
+type PITState struct {
+	Channels [3]PITChannel
+	Flags    uint32
+	Reserved [9]uint32
+}
+
+// PIC is struct kvm_pic_state, IOAPIC struct kvm_ioapic_state, LAPIC struct
+// kvm_lapic_state, the registers as the guest sees them at 16 bytes each.
+type (
+	PIC    [16]byte
+	IOAPIC [216]byte
+	LAPIC  [lapicBytes]byte
+)
+
+const lapicBytes = 0x400
+
+// minXSAVEBytes is the size of struct kvm_xsave for all but dynamic features.
+const minXSAVEBytes = 4096
+
+// Numbers of the chips, struct kvm_irqchip.
+const (
+	chipPICMaster = 0
+	chipPICSlave  = 1
+	chipIOAPIC    = 2
+)
+
+type irqChip struct {
+	chip uint32
+	_    uint32
+	data [512]byte
+}
+
+type clockData struct {
+	clock    uint64
+	flags    uint32
+	_        uint32
+	realtime uint64
+	hostTSC  uint64
+	_        [4]uint32
+}
+
+// deviceAttr names an attribute of a vCPU. Group 0, attribute 0 is the difference
+// of the guest's TSC and the host's (Linux, Documentation/virt/kvm/devices/vcpu.rst).
+type deviceAttr struct {
+	flags uint32
+	group uint32
+	attr  uint64
+	addr  unsafe.Pointer
 }

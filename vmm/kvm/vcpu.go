@@ -19,6 +19,10 @@ type VCPU struct {
 	page    []byte // shared with the kernel, begins with a runPage
 	process int
 	thread  atomic.Int32 // that is in Run, or 0
+
+	// unfinished: the kernel waits for the next Run to finish the instruction
+	// of the last exit.
+	unfinished bool
 }
 
 const runPageBytes = int(unsafe.Sizeof(runPage{}))
@@ -35,6 +39,7 @@ func (c *VCPU) run() *runPage {
 func (c *VCPU) Run() (Exit, error) {
 	c.thread.Store(int32(unix.Gettid()))
 	defer c.thread.Store(0)
+	c.unfinished = false
 	for {
 		_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(c.fd), runGuest, 0)
 		switch {

@@ -26,6 +26,7 @@ type VM struct {
 	mu        sync.Mutex
 	slotPages map[uint32]int // guarded by mu: the kernel writes a bitmap of this size
 	vcpus     []*VCPU        // guarded by mu
+	tsc       tscShift       // guarded by mu
 }
 
 // Capability is [System.Capability], for those that depend on the machine.
