@@ -51,7 +51,7 @@ const (
 
 // MarshalBinary encodes the state. It never fails for a state that came from
 // [VCPU.State].
-func (s VCPUState) MarshalBinary() ([]byte, error) {
+func (s *VCPUState) MarshalBinary() ([]byte, error) {
 	fixed := vcpuFixed{
 		Version: vcpuVersion, XSAVEBytes: uint32(len(s.XSAVE)), CPUIDCount: uint32(len(s.CPUID)), MSRCount: uint32(len(s.MSRs)),
 		TSCKHz: s.TSCKHz, MPState: s.MPState, TSCOffset: s.TSCOffset,
@@ -145,8 +145,8 @@ type vmEncoded struct {
 }
 
 // MarshalBinary encodes the state.
-func (s VMState) MarshalBinary() ([]byte, error) {
-	b, err := binary.Append(nil, binary.LittleEndian, &vmEncoded{Version: vmVersion, State: s})
+func (s *VMState) MarshalBinary() ([]byte, error) {
+	b, err := binary.Append(nil, binary.LittleEndian, &vmEncoded{Version: vmVersion, State: *s})
 	if err != nil {
 		return nil, fmt.Errorf("kvm: encode a VM: %w", err)
 	}

@@ -30,8 +30,8 @@ func seeded(tb testing.TB) *rand.Rand {
 func fillRandom(r *rand.Rand, v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Struct:
-		for i := range v.NumField() {
-			fillRandom(r, v.Field(i))
+		for _, field := range v.Fields() {
+			fillRandom(r, field)
 		}
 	case reflect.Array, reflect.Slice:
 		for i := range v.Len() {
@@ -120,7 +120,7 @@ func put(b []byte, off int, value uint32) []byte {
 }
 
 func TestVMDecodingRefuses(t *testing.T) {
-	whole, err := VMState{}.MarshalBinary()
+	whole, err := (&VMState{}).MarshalBinary()
 	wantNoError(t, err)
 	for name, b := range map[string][]byte{
 		"empty": nil, "short": whole[1:], "long": append(bytes.Clone(whole), 0),
@@ -165,7 +165,7 @@ func FuzzVCPUState(f *testing.F) {
 }
 
 func FuzzVMState(f *testing.F) {
-	whole, err := VMState{ClockNanos: 7}.MarshalBinary()
+	whole, err := (&VMState{ClockNanos: 7}).MarshalBinary()
 	wantNoError(f, err)
 	f.Add(whole)
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -2,7 +2,10 @@
 
 package kvm
 
-import "unsafe"
+import (
+	"sync/atomic"
+	"unsafe"
+)
 
 // Requests, structures and numbers of Linux, include/uapi/linux/kvm.h and
 // arch/x86/include/uapi/asm/kvm.h. The structures have no implicit padding, so
@@ -21,7 +24,7 @@ const (
 )
 
 const (
-	getAPIVersion   = requestNone | 0x00
+	getAPIVersion   = requestNone
 	createVM        = requestNone | 0x01
 	getMSRIndexList = requestRead | requestWrite | 4<<requestSizeShift | 0x02
 	checkExtension  = requestNone | 0x03
@@ -114,7 +117,7 @@ const (
 type runPage struct {
 	// request has request_interrupt_window in byte 0, which stays 0, and
 	// immediate_exit in byte 1. One word, so that it can be set atomically.
-	request       uint32
+	request       atomic.Uint32
 	_             uint32
 	exitReason    uint32
 	readyIF       uint8
@@ -178,11 +181,9 @@ type irqLevel struct {
 }
 
 type irqFD struct {
-	fd       uint32
-	gsi      uint32
-	flags    uint32
-	resample uint32
-	_        [16]uint8
+	fd  uint32
+	gsi uint32
+	_   [24]uint8 // flags, resamplefd, pad
 }
 
 type pitConfig struct {
@@ -332,13 +333,15 @@ type PITState struct {
 	Reserved [9]uint32
 }
 
-// PIC is struct kvm_pic_state, IOAPIC struct kvm_ioapic_state, LAPIC struct
-// kvm_lapic_state, the registers as the guest sees them at 16 bytes each.
-type (
-	PIC    [16]byte
-	IOAPIC [216]byte
-	LAPIC  [lapicBytes]byte
-)
+// PIC is struct kvm_pic_state.
+type PIC [16]byte
+
+// IOAPIC is struct kvm_ioapic_state.
+type IOAPIC [216]byte
+
+// LAPIC is struct kvm_lapic_state: the registers as the guest sees them, one in 16
+// bytes.
+type LAPIC [lapicBytes]byte
 
 const lapicBytes = 0x400
 
@@ -359,19 +362,13 @@ type irqChip struct {
 }
 
 type clockData struct {
-	clock    uint64
-	flags    uint32
-	_        uint32
-	realtime uint64
-	hostTSC  uint64
-	_        [4]uint32
+	clock uint64
+	_     [40]uint8 // flags, realtime, host_tsc, pad
 }
 
 // deviceAttr names an attribute of a vCPU. Group 0, attribute 0 is the difference
 // of the guest's TSC and the host's (Linux, Documentation/virt/kvm/devices/vcpu.rst).
 type deviceAttr struct {
-	flags uint32
-	group uint32
-	attr  uint64
-	addr  unsafe.Pointer
+	_    [16]uint8 // flags, group, attr
+	addr unsafe.Pointer
 }

@@ -59,7 +59,7 @@ func (c *VCPU) Run() (Exit, error) {
 // Kick makes the Run that is running, or else the next one, return Interrupted.
 // Any goroutine may call it, at any time before the machine is closed.
 func (c *VCPU) Kick() error {
-	atomic.StoreUint32(&c.run().request, immediateExit)
+	c.run().request.Store(immediateExit)
 	thread := c.thread.Load()
 	if thread == 0 {
 		return nil
@@ -72,7 +72,7 @@ func (c *VCPU) Kick() error {
 }
 
 func (c *VCPU) takeKick() bool {
-	return atomic.SwapUint32(&c.run().request, 0) != 0
+	return c.run().request.Swap(0) != 0
 }
 
 // Regs returns the general registers.
