@@ -3,6 +3,7 @@ package boot
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 )
 
 // ACPI tables (ACPI specification 6.5, chapter 5.2).
@@ -47,11 +48,11 @@ const (
 // encodeACPI returns all ACPI tables as they lie from acpiAddr on: the RSDP
 // first, which kernels search for.
 func encodeACPI(opt Options) []byte {
-	b := make([]byte, acpiAlign(rsdpBytes))
+	var tables []byte // behind the RSDP
 	add := func(table []byte) (addr uint64) {
-		addr = acpiAddr + uint64(len(b))
-		b = append(b, table...)
-		b = append(b, make([]byte, acpiAlign(len(b))-len(b))...)
+		addr = acpiAddr + uint64(acpiAlign(rsdpBytes)+len(tables))
+		tables = append(tables, table...)
+		tables = append(tables, make([]byte, acpiAlign(len(tables))-len(tables))...)
 		return addr
 	}
 	dsdt := add(acpiTable("DSDT", 2, encodeDSDT(opt.VirtioCount)))
@@ -59,8 +60,8 @@ func encodeACPI(opt Options) []byte {
 	madt := add(acpiTable("APIC", 5, encodeMADT(opt.VCPUCount)))
 	xsdt := binary.LittleEndian.AppendUint64(nil, fadt)
 	xsdt = binary.LittleEndian.AppendUint64(xsdt, madt)
-	copy(b, encodeRSDP(add(acpiTable("XSDT", 1, xsdt))))
-	return b
+	rsdp := encodeRSDP(add(acpiTable("XSDT", 1, xsdt)))
+	return slices.Concat(rsdp, make([]byte, acpiAlign(rsdpBytes)-rsdpBytes), tables)
 }
 
 func acpiAlign(n int) int { return (n + acpiAlignment - 1) &^ (acpiAlignment - 1) }

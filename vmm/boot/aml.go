@@ -36,10 +36,6 @@ func amlNamed(name string, value []byte) []byte {
 
 func amlByteValue(v byte) []byte { return []byte{amlByte, v} }
 
-func amlDWordValue(v uint32) []byte {
-	return binary.LittleEndian.AppendUint32([]byte{amlDWord}, v)
-}
-
 func amlStringValue(s string) []byte {
 	return append(append([]byte{amlString}, s...), 0)
 }

@@ -43,18 +43,18 @@ func bzImage() []byte {
 	return b
 }
 
-func writeFile(t testing.TB, name string, data []byte) (path string) {
-	t.Helper()
-	path = filepath.Join(t.TempDir(), name)
+func writeFile(tb testing.TB, name string, data []byte) (path string) {
+	tb.Helper()
+	path = filepath.Join(tb.TempDir(), name)
 	if err := os.WriteFile(path, data, 0o600); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return path
 }
 
-func bzOptions(t testing.TB, image []byte) Options {
-	t.Helper()
-	return Options{Kernel: writeFile(t, "bzImage", image), CommandLine: "console=ttyS0", VCPUCount: 1, MemoryBytes: 20 << 20}
+func bzOptions(tb testing.TB, image []byte) Options {
+	tb.Helper()
+	return Options{Kernel: writeFile(tb, "bzImage", image), CommandLine: "console=ttyS0", VCPUCount: 1, MemoryBytes: 20 << 20}
 }
 
 func TestBzImage(t *testing.T) {

@@ -11,8 +11,8 @@ const testELFEntry = 0x200010
 
 // elfKernel makes a kernel of two segments and a note: code, and data with more
 // memory than bytes.
-func elfKernel(t testing.TB, change func(h *elf.Header64, segments []elf.Prog64)) []byte {
-	t.Helper()
+func elfKernel(tb testing.TB, change func(h *elf.Header64, segments []elf.Prog64)) []byte {
+	tb.Helper()
 	const dataOff = 0x200
 	h := elf.Header64{
 		Ident: [16]byte{0x7f, 'E', 'L', 'F', byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT)},
@@ -28,7 +28,7 @@ func elfKernel(t testing.TB, change func(h *elf.Header64, segments []elf.Prog64)
 	var b bytes.Buffer
 	for _, part := range []any{h, segments} {
 		if err := binary.Write(&b, binary.LittleEndian, part); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	image := append(b.Bytes(), make([]byte, dataOff-b.Len())...)
@@ -38,9 +38,9 @@ func elfKernel(t testing.TB, change func(h *elf.Header64, segments []elf.Prog64)
 
 func unchanged(*elf.Header64, []elf.Prog64) {}
 
-func elfOptions(t testing.TB, image []byte) Options {
-	t.Helper()
-	opt := bzOptions(t, image)
+func elfOptions(tb testing.TB, image []byte) Options {
+	tb.Helper()
+	opt := bzOptions(tb, image)
 	opt.MemoryBytes = 4 << 20
 	return opt
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"sabrefs/vmm/bus"
 )
@@ -65,8 +66,8 @@ func (r *registers) check(answerLen, keyLen int) error {
 	case r.Status&^(statusFull|statusSelfTest|statusCommand) != 0,
 		r.Timer&^timerKept != 0, r.Refresh > 1, r.Scanning > 1, r.ScanSet < 1 || r.ScanSet > 3,
 		waiting && r.Status&statusFull == 0,
-		!bytes.Contains([]byte{0, cmdWriteMode, cmdWriteOutput, cmdWriteKeyboard, cmdWriteMouse, cmdToMouse}, []byte{r.Pending}),
-		!bytes.Contains([]byte{0, kbdLEDs, kbdScanSet, kbdRepeat}, []byte{r.KeyboardPending}):
+		!slices.Contains([]uint8{0, cmdWriteMode, cmdWriteOutput, cmdWriteKeyboard, cmdWriteMouse, cmdToMouse}, r.Pending),
+		!slices.Contains([]uint8{0, kbdLEDs, kbdScanSet, kbdRepeat}, r.KeyboardPending):
 		return fmt.Errorf("registers %+v: %w", *r, bus.ErrState)
 	}
 	return nil

@@ -14,6 +14,7 @@ func (d *driver) data(lenBytes uint32, write bool) buffer { return buffer{dataAd
 
 // both runs a test with direct and with indirect descriptors.
 func both(t *testing.T, test func(t *testing.T, d *driver, disk *fakeDisk)) {
+	t.Helper()
 	for name, indirect := range map[string]bool{"direct": false, "indirect": true} {
 		t.Run(name, func(t *testing.T) {
 			disk := newDisk(testSectors)
@@ -27,6 +28,7 @@ func both(t *testing.T, test func(t *testing.T, d *driver, disk *fakeDisk)) {
 
 func TestRead(t *testing.T) {
 	both(t, func(t *testing.T, d *driver, disk *fakeDisk) {
+		t.Helper()
 		status, lenBytes := d.request(requestIn, 3, d.data(1024, true))
 		d.want("status", uint32(status), statusOK)
 		d.want("length", lenBytes, 1025)
@@ -46,6 +48,7 @@ func TestRead(t *testing.T) {
 
 func TestWriteAndFlush(t *testing.T) {
 	both(t, func(t *testing.T, d *driver, disk *fakeDisk) {
+		t.Helper()
 		copy(d.mem.at(dataAddr), bytes.Repeat([]byte("new."), 256))
 		before := bytes.Clone(disk.bytes)
 		status, lenBytes := d.request(requestOut, testSectors-2, d.data(512, false), buffer{dataAddr + 512, 512, false})
@@ -63,6 +66,7 @@ func TestWriteAndFlush(t *testing.T) {
 
 func TestGetID(t *testing.T) {
 	both(t, func(t *testing.T, d *driver, _ *fakeDisk) {
+		t.Helper()
 		status, _ := d.request(requestGetID, 0, d.data(20, true))
 		d.want("status", uint32(status), statusOK)
 		if got := string(d.mem.at(dataAddr)[:20]); got != "root"+string(make([]byte, 16)) {

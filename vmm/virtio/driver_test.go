@@ -73,14 +73,14 @@ type driver struct {
 	availIndex, usedIndex uint16
 }
 
-func newDriver(t testing.TB, device Device) *driver {
-	t.Helper()
-	return newDriverIn(t, device, newRAM())
+func newDriver(tb testing.TB, device Device) *driver {
+	tb.Helper()
+	return newDriverIn(tb, device, newRAM())
 }
 
-func newDriverIn(t testing.TB, device Device, mem *ram) *driver {
-	t.Helper()
-	d := &driver{t: t, mem: mem, size: 8}
+func newDriverIn(tb testing.TB, device Device, mem *ram) *driver {
+	tb.Helper()
+	d := &driver{t: tb, mem: mem, size: 8}
 	d.MMIO = NewMMIO(device, mem, func() { d.edges++ })
 	d.OnError(func(err error) { d.errs = append(d.errs, err) })
 	return d

@@ -213,7 +213,7 @@ func FuzzQueue(f *testing.F) {
 	}
 	le.PutUint16(seed[130:], 2)
 	le.PutUint16(seed[134:], 3)
-	f.Add(append(seed, make([]byte, 16)...), uint8(2))
+	f.Add(seed, uint8(2))
 	f.Add(seed, uint8(0))
 	f.Fuzz(func(t *testing.T, data []byte, size uint8) {
 		mem := newRAM()

@@ -12,9 +12,9 @@ import (
 
 // running returns a driver in the middle of its work, with an interrupt that it has
 // not seen.
-func running(t testing.TB) *driver {
-	t.Helper()
-	d := newDriver(t, NewBlock(newDisk(testSectors), "root", false))
+func running(tb testing.TB) *driver {
+	tb.Helper()
+	d := newDriver(tb, NewBlock(newDisk(testSectors), "root", false))
 	d.start()
 	for range 3 {
 		d.request(requestIn, 1, d.data(512, true))
@@ -24,11 +24,11 @@ func running(t testing.TB) *driver {
 	return d
 }
 
-func save(t testing.TB, d *driver) []byte {
-	t.Helper()
+func save(tb testing.TB, d *driver) []byte {
+	tb.Helper()
 	data, err := d.Save()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return data
 }
