@@ -1,15 +1,16 @@
 // Package guest is a tiny guest for tests, demonstrations and benchmarks: a
-// 64-bit program of 8 KB that needs no kernel and no disk, boots within
-// milliseconds on any KVM, and answers questions on its serial port.
+// 64-bit program of 8 KB that needs no kernel and no disk, boots in a fraction of
+// a second (in a second or two where KVM has no hardware and interprets), and
+// answers questions on its serial port.
 //
 // # What it does
 //
 // At boot it builds a hash table over as many megabytes as the word mib=N of
 // the command line says (32 if it says nothing), prints [ReadyLine], and waits
-// for commands, asleep. A lookup touches one page of the table and about ten
-// others (code, stack, variables, page tables, interrupt table), so that the
-// working set of a few requests is small compared to the memory, as it is with
-// real services.
+// for commands, asleep. A lookup touches one page of the table and eight others
+// (code, stack, variables, interrupt table, page tables), of which five are
+// written; so the working set of a few requests is small compared to the memory,
+// as it is with real services, and what clones write is small, too.
 //
 // All it knows follows from a mixing function: [Value], [Sum] and [Stamp]
 // compute in Go what a guest must answer. A wrong byte in a restored memory
