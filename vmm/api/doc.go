@@ -39,9 +39,9 @@
 // ends the server, as it ends Firecracker: its clients do not ask again, and
 // wait for the process.
 //
-// Requests that change something are carried out one after the other, however
-// many clients there are. A client that hangs up does not stop what it asked
-// for; the end of the server does.
+// Requests are carried out one after the other, however many clients there are:
+// while a snapshot is written, even GET waits. A client that hangs up does not
+// stop what it asked for; the end of the server does.
 //
 // # The socket
 //
@@ -55,7 +55,8 @@
 //
 // # Limits
 //
-// Bodies are bounded by 51200 bytes and headers by 8 KiB. Nothing is
+// Bodies are bounded by 51200 bytes and headers by 8 KiB; a request of HTTP/1.1
+// needs a Host, which Firecracker does not ask for. Nothing is
 // allocated by a number in a request. Log and metrics are written without
 // waiting for a reader: what a full pipe does not take is dropped and counted.
 //
