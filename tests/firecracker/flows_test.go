@@ -15,8 +15,8 @@ var flows = []struct {
 	run  func(*testing.T, vmm)
 }{
 	{"start_stop", startStop},
-	{"start_snapshot_stop_resume_stop", func(t *testing.T, v vmm) { snapshotResume(t, v, false) }},
-	{"diff", func(t *testing.T, v vmm) { snapshotResume(t, v, true) }},
+	{"start_snapshot_stop_resume_stop", snapshotResume},
+	{"diff", diffResume},
 	{"diff_packed", diffPacked},
 	{"record_replay", recordReplay},
 	{"record_replay_packed", recordReplayPacked},
@@ -32,7 +32,7 @@ func TestFlowsWithAFakeGuest(t *testing.T) {
 func TestKVMFlows(t *testing.T) {
 	kvmtest.Need(t)
 	for _, flow := range flows {
-		t.Run(flow.name, func(t *testing.T) { flow.run(t, real(t)) })
+		t.Run(flow.name, func(t *testing.T) { flow.run(t, onKVM(t)) })
 	}
 }
 
@@ -73,10 +73,16 @@ func checkResume(t *testing.T, v vmm, dir string, before guest.Stat) {
 	}
 }
 
-func snapshotResume(t *testing.T, v vmm, diff bool) {
+func snapshotResume(t *testing.T, v vmm) {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "guest")
-	checkResume(t, v, dir, takeSnapshot(t, v, dir, diff))
+	checkResume(t, v, dir, takeSnapshot(t, v, dir, false))
+}
+
+func diffResume(t *testing.T, v vmm) {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "guest")
+	checkResume(t, v, dir, takeSnapshot(t, v, dir, true))
 }
 
 // packedDiff returns a store with the diff of a guest.

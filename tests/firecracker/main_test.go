@@ -54,6 +54,7 @@ func sabrefs(t *testing.T) string {
 		return absolute
 	}
 	built.once.Do(func() {
+		//nolint:usetesting // it outlives the test that needs it first
 		if built.dir, built.err = os.MkdirTemp("", "sabrefs"); built.err != nil {
 			return
 		}

@@ -137,7 +137,7 @@ func TestMissingDevices(t *testing.T) {
 // A snapshot that cannot be loaded is the end of the process: the SDK does not
 // end it.
 func TestDamagedSnapshot(t *testing.T)    { damagedSnapshot(t, fake(t)) }
-func TestKVMDamagedSnapshot(t *testing.T) { kvmtest.Need(t); damagedSnapshot(t, real(t)) }
+func TestKVMDamagedSnapshot(t *testing.T) { kvmtest.Need(t); damagedSnapshot(t, onKVM(t)) }
 
 func damagedSnapshot(t *testing.T, v vmm) {
 	t.Helper()
@@ -168,7 +168,7 @@ func TestUnderTheNameOfFirecracker(t *testing.T) {
 
 func TestKVMUnderTheNameOfFirecracker(t *testing.T) {
 	kvmtest.Need(t)
-	underTheNameOfFirecracker(t, real(t))
+	underTheNameOfFirecracker(t, onKVM(t))
 }
 
 func underTheNameOfFirecracker(t *testing.T, v vmm) {
@@ -200,7 +200,7 @@ func underTheNameOfFirecracker(t *testing.T, v vmm) {
 
 // A second process on the same socket ends, and the first does not notice.
 func TestTwoOnOneSocket(t *testing.T)    { twoOnOneSocket(t, fake(t)) }
-func TestKVMTwoOnOneSocket(t *testing.T) { kvmtest.Need(t); twoOnOneSocket(t, real(t)) }
+func TestKVMTwoOnOneSocket(t *testing.T) { kvmtest.Need(t); twoOnOneSocket(t, onKVM(t)) }
 
 func twoOnOneSocket(t *testing.T, v vmm) {
 	t.Helper()
@@ -228,7 +228,7 @@ func TestKVMGuestsThatEnd(t *testing.T) {
 		"poke":  {func(m *vm) error { return m.guest.Poke(m.within()) }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := real(t).start(t, bootConfig(t, t.TempDir(), false))
+			m := onKVM(t).start(t, bootConfig(t, t.TempDir(), false))
 			m.waitReady()
 			if err := test.command(m); err != nil {
 				t.Fatal(err)
@@ -244,7 +244,7 @@ func TestKVMGuestsThatEnd(t *testing.T) {
 // like any other.
 func TestKVMGuestThatSpins(t *testing.T) {
 	kvmtest.Need(t)
-	m := real(t).start(t, bootConfig(t, t.TempDir(), false))
+	m := onKVM(t).start(t, bootConfig(t, t.TempDir(), false))
 	m.waitReady()
 	if err := m.guest.Spin(m.within()); err != nil {
 		t.Fatal(err)
@@ -260,7 +260,7 @@ func TestKVMGuestThatSpins(t *testing.T) {
 // until they are merged with what it was restored from.
 func TestKVMDiffOfARestoredMachine(t *testing.T) {
 	kvmtest.Need(t)
-	v, root := real(t), t.TempDir()
+	v, root := onKVM(t), t.TempDir()
 	base, diff := filepath.Join(root, "base"), filepath.Join(root, "diff")
 	before := takeSnapshot(t, v, base, true)
 	m := v.start(t, sdk.Config{}, sdk.WithSnapshot(memFile(base), stateFile(base), func(c *sdk.SnapshotConfig) {
