@@ -186,11 +186,16 @@ func checkDiff(t *testing.T, diff, full SnapshotReport) {
 // mergeAndGoOn merges a diff with its base, into the diff's own file.
 func mergeAndGoOn(t *testing.T, base, diff SnapshotRequest, n int) {
 	t.Helper()
+	mergeFiles(t, base, diff)
+	out := newConsole()
+	typeAndCheck(t, restored(t, diff.restore(out)), out, 0, n, "merged")
+}
+
+func mergeFiles(t *testing.T, base, diff SnapshotRequest) {
+	t.Helper()
 	_, err := Restore(t.Context(), diff.restore(nil))
 	wantError(t, err, ErrIncomplete)
 	mustNot(t, memfile.Merge(t.Context(), base.MemoryPath, diff.MemoryPath, diff.MemoryPath))
-	out := newConsole()
-	typeAndCheck(t, restored(t, diff.restore(out)), out, 0, n, "merged")
 }
 
 func TestKVMSnapshotsThatCannotBe(t *testing.T) {
