@@ -60,6 +60,6 @@
 // allocated by a number in a request. Log and metrics are written without
 // waiting for a reader: what a full pipe does not take is dropped and counted.
 //
-// The package knows the machine by the interface Machine only, so everything
-// here is tested without KVM, and builds where there is none.
+// The server knows the machine by the interface Machine only, so all of that is
+// tested without KVM. KVM makes the machines of package vmm.
 package api
