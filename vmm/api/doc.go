@@ -56,9 +56,9 @@
 // # Limits
 //
 // Bodies are bounded by 51200 bytes and headers by 8 KiB; a request of HTTP/1.1
-// needs a Host, which Firecracker does not ask for. Nothing is
-// allocated by a number in a request. Log and metrics are written without
-// waiting for a reader: what a full pipe does not take is dropped and counted.
+// needs a Host, which Firecracker does not ask for. Nothing is allocated by a
+// number in a request. Log and metrics are written without waiting for a
+// reader: what a full pipe does not take is dropped and counted.
 //
 // The server knows the machine by the interface Machine only, so all of that is
 // tested without KVM. KVM makes the machines of package vmm.
