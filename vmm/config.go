@@ -92,7 +92,7 @@ func rootFirst(drives []Drive) []Drive {
 }
 
 // check refuses hardware that cannot be. It may come from a file.
-func (h *hardware) check() error {
+func (h hardware) check() error {
 	if err := memory.CheckSize(h.MemoryBytes); err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}

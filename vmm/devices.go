@@ -33,7 +33,7 @@ type devices struct {
 	ports, mmio bus.Bus
 	console     *serial.Port
 	keyboard    *i8042.Controller
-	disks       []io.Closer
+	disks       []*virtio.FileDisk
 	saved       []savedDevice
 }
 
@@ -103,6 +103,15 @@ func (d *devices) port(exit kvm.Exit) {
 			allOnes(data)
 		}
 	}
+}
+
+// sync makes durable what the guest has written to its disks.
+func (d *devices) sync() error {
+	var errs []error
+	for _, disk := range d.disks {
+		errs = append(errs, disk.Sync())
+	}
+	return errors.Join(errs...)
 }
 
 func (d *devices) close() error {

@@ -10,6 +10,7 @@ import (
 	"sabrefs/vmm/memfile"
 	"sabrefs/vmm/memory"
 	"sabrefs/vmm/state"
+	"sabrefs/vmm/virtio"
 )
 
 // What the caller asked for cannot be.
@@ -27,6 +28,8 @@ var (
 	// ErrDoesNotFit is returned when the memory is too small for what is to be
 	// loaded.
 	ErrDoesNotFit = boot.ErrDoesNotFit
+	// ErrDisk is returned when a drive's file cannot be a disk.
+	ErrDisk = virtio.ErrDisk
 )
 
 // What this host lacks.

@@ -104,8 +104,7 @@ func echoed(in byte, n int) byte { return in + byte(n) + echoSum%256 }
 // says so and ends.
 func wakeAll(n byte) []byte {
 	const realModeAt = 0x80 // in the image
-	image := make([]byte, realModeAt)
-	copy(image, code([]byte{
+	boot := code([]byte{
 		0xbe, realModeAt, 0, 0x10, 0, // mov esi, 0x100080
 		0xbf, 0, 0, 0x01, 0, // mov edi, 0x10000
 		0xb9, 32, 0, 0, 0, // mov ecx, 32
@@ -118,11 +117,11 @@ func wakeAll(n byte) []byte {
 		0xb0, '0' + n, // mov al, '0' + n
 		0xba, 0xf8, 0x03, 0, 0, // mov edx, 0x3f8
 		0xee, // out dx, al
-	}, reset, halt))
-	return append(image, []byte{
+	}, reset, halt)
+	return code(boot, make([]byte, realModeAt-len(boot)), []byte{
 		0x31, 0xc0, 0x8e, 0xd8, // xor ax, ax; mov ds, ax
 		0xf0, 0xfe, 0x06, 0x00, 0x50, // lock inc byte [0x5000]
 		0xf4, 0xeb, 0xfd, // hlt; jmp to it
 		31: 0,
-	}...)
+	})
 }

@@ -84,7 +84,8 @@ func samePath(a, b string) (bool, error) {
 }
 
 func (m *Machine) snapshot(ctx context.Context, req SnapshotRequest) (SnapshotReport, error) {
-	if err := m.collectDirty(); err != nil {
+	// The memory knows what is on the disks: they must be as durable.
+	if err := errors.Join(m.collectDirty(), m.devices.sync()); err != nil {
 		return SnapshotReport{}, err
 	}
 	complete := !req.Diff || m.complete

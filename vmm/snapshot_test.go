@@ -85,9 +85,9 @@ func TestKVMRestoredGuestGoesOn(t *testing.T) {
 	mustNot(t, m.Resume())
 	typeAndCheck(t, m, out, said, keysBefore+1, "the first goes on")
 	for range 2 { // each from the same point
-		out := newConsole()
-		other := restored(t, req.restore(out))
-		typeAndCheck(t, other, out, 0, keysBefore+1, "again")
+		otherOut := newConsole()
+		other := restored(t, req.restore(otherOut))
+		typeAndCheck(t, other, otherOut, 0, keysBefore+1, "again")
 		timings := other.Timings()
 		if !(timings.Open > 0 && timings.Open <= timings.Map && timings.Map < timings.State &&
 			timings.State < timings.FirstInstruction && timings.FirstInstruction < timings.FirstOutput) {
@@ -214,7 +214,7 @@ func TestKVMSnapshotsThatCannotBe(t *testing.T) {
 	wantError(t, err, os.ErrNotExist)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err = m.Snapshot(ctx, request(dir, "cancelled", false))
+	_, err = m.Snapshot(ctx, request(dir, "canceled", false))
 	wantError(t, err, context.Canceled)
 	wantNames(t, dir)
 }

@@ -8,10 +8,10 @@ const (
 	// MaxBytes is the most memory that a guest can have.
 	MaxBytes = 512 << 30
 
-	// HoleStart and HoleEnd bound the guest physical addresses that belong to
-	// devices.
+	// HoleStart is the first guest physical address that belongs to devices.
 	HoleStart = 3 << 30
-	HoleEnd   = 4 << 30
+	// HoleEnd is the first one behind those: memory continues there.
+	HoleEnd = 4 << 30
 )
 
 // Region is a stretch of guest memory without holes.
