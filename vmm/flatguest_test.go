@@ -48,6 +48,29 @@ var (
 	}
 )
 
+// highEcho needs memory beyond the hole. It has the page at 3 GiB be the one at
+// 4 GiB, writes "H" there, says "w", waits for a key, and says what it finds there.
+var highEcho = []byte{
+	0xc7, 0x04, 0x25, 0x00, 0xe0, 0, 0, 0x83, 0, 0, 0, // mov dword [0xe000], 0x83
+	0xc7, 0x04, 0x25, 0x04, 0xe0, 0, 0, 1, 0, 0, 0, // mov dword [0xe004], 1
+	0x0f, 0x20, 0xd8, // mov rax, cr3
+	0x0f, 0x22, 0xd8, // mov cr3, rax
+	0xbb, 0, 0, 0, 0xc0, // mov ebx, 0xc0000000
+	0xc6, 0x03, 'H', // mov byte [rbx], 'H'
+	0xba, 0xf8, 0x03, 0, 0, // mov edx, 0x3f8
+	0xb0, 'w', // mov al, 'w'
+	0xee,                   // out dx, al
+	0xba, 0xfd, 0x03, 0, 0, // mov edx, 0x3fd
+	// wait:
+	0xec,    // in al, dx
+	0xa8, 1, // test al, 1
+	0x74, 0xfb, // jz wait
+	0xba, 0xf8, 0x03, 0, 0, // mov edx, 0x3f8
+	0x8a, 0x03, // mov al, [rbx]
+	0xee,       // out dx, al
+	0xeb, 0xfe, // jmp to itself
+}
+
 const (
 	// echoPages are pages that the echo guest fills when it begins; their first
 	// bytes are 1, 2, ...

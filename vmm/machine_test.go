@@ -293,6 +293,17 @@ func TestFilesThatAreNotThere(t *testing.T) {
 	}
 }
 
+// TestNoKVM boots where there is no KVM, or where there is.
+func TestNoKVM(t *testing.T) {
+	m, err := New(t.Context(), flatConfig(halt, nil))
+	if _, statErr := os.Stat("/dev/kvm"); statErr != nil {
+		wantError(t, err, ErrNoKVM)
+		return
+	}
+	mustNot(t, err)
+	mustNot(t, m.Close())
+}
+
 func TestDrivesAreOnTheCommandLine(t *testing.T) {
 	drives := rootFirst([]Drive{{ID: "data"}, {ID: "root", Root: true, ReadOnly: true}})
 	const want = "console=ttyS0 root=/dev/vda ro virtio_mmio.device=4K@0xd0000000:5 virtio_mmio.device=4K@0xd0001000:6"

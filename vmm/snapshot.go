@@ -89,7 +89,9 @@ func (m *Machine) snapshot(ctx context.Context, req SnapshotRequest) (SnapshotRe
 		return SnapshotReport{}, err
 	}
 	complete := !req.Diff || m.complete
-	selection := memfile.Selection{KeepZeros: !complete}
+	occupied := m.memory.Occupied()
+	defer occupied.Close()
+	selection := memfile.Selection{KeepZeros: !complete, Occupied: occupied}
 	if req.Diff {
 		selection.Pages = m.memory.Written()
 	}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sabrefs/tests/kvmtest"
+	"sabrefs/vmm/kvm"
 	"sabrefs/vmm/memfile"
 	"sabrefs/vmm/state"
 )
@@ -392,12 +393,33 @@ func changedSections() map[string]sectionChange {
 		"without vCPUs":          without(state.KindVCPU),
 		"without VM":             without(state.KindVM),
 		"without devices":        without(state.KindDevice),
+		"a processor with more": func(sections []state.Section) ([]state.Section, error) {
+			return withAllFeatures(sections), ErrMissingFeatures
+		},
 		"another device": func(sections []state.Section) ([]state.Section, error) {
 			i := slices.IndexFunc(sections, func(s state.Section) bool { return s.Kind == state.KindDevice })
 			sections[i].Name = "flux capacitor"
 			return sections, ErrDamaged
 		},
 	}
+}
+
+// withAllFeatures has the guest believe in every feature of CPUID leaf 7, which
+// no processor has.
+func withAllFeatures(sections []state.Section) []state.Section {
+	i := slices.IndexFunc(sections, func(s state.Section) bool { return s.Kind == state.KindVCPU })
+	var vcpu kvm.VCPUState
+	if err := vcpu.UnmarshalBinary(sections[i].Data); err != nil {
+		panic(err)
+	}
+	leaf := slices.IndexFunc(vcpu.CPUID, func(e kvm.CPUIDEntry) bool { return e.Function == 7 && e.Index == 0 })
+	vcpu.CPUID[leaf].EBX = 1<<32 - 1
+	data, err := vcpu.MarshalBinary()
+	if err != nil {
+		panic(err)
+	}
+	sections[i].Data = data
+	return sections
 }
 
 func rewritten[T any](sections []state.Section, kind state.Kind, change func(*T)) []state.Section {

@@ -25,23 +25,41 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // findWitnesses looks for a witness of each kind in each quarter of the memory,
 // so that they do not all lie in one piece that happened to be copied.
-func findWitnesses(regions []memory.Region, sizeBytes int64, inDiff []uint64) []Witness {
+func findWitnesses(regions []memory.Region, sizeBytes int64, sel Selection) ([]Witness, error) {
+	absent := func(page int64) (bool, error) {
+		if has(sel.Pages, page) {
+			return false, nil
+		}
+		occupied, err := sel.mayBeData(page)
+		return occupied && !isZero(pageAt(regions, page)), err
+	}
+	zeroInDiff := func(page int64) (bool, error) {
+		return has(sel.Pages, page) && isZero(pageAt(regions, page)), nil
+	}
 	pageCount := sizeBytes / pageBytes
 	var found []Witness
 	for q := range int64(maxWitnesses) {
-		first, end := pageCount*q/maxWitnesses, pageCount*(q+1)/maxWitnesses
-		for _, zeroInDiff := range []bool{false, true} {
-			for page := first; page < end; page++ {
-				// Absent and not zero, or present and zero.
-				b := pageAt(regions, page)
-				if has(inDiff, page) == zeroInDiff && isZero(b) == zeroInDiff {
-					found = append(found, Witness{page, crc32.Checksum(b, castagnoli)})
-					break
-				}
+		for _, fits := range []func(int64) (bool, error){absent, zeroInDiff} {
+			page, err := firstPage(pageCount*q/maxWitnesses, pageCount*(q+1)/maxWitnesses, fits)
+			if err != nil {
+				return nil, err
+			}
+			if page >= 0 {
+				found = append(found, Witness{page, crc32.Checksum(pageAt(regions, page), castagnoli)})
 			}
 		}
 	}
-	return found
+	return found, nil
+}
+
+// firstPage returns the first page that fits, or -1.
+func firstPage(page, end int64, fits func(int64) (bool, error)) (int64, error) {
+	for ; page < end; page++ {
+		if ok, err := fits(page); ok || err != nil {
+			return page, err
+		}
+	}
+	return -1, nil
 }
 
 func pageAt(regions []memory.Region, page int64) []byte {

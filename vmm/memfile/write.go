@@ -2,6 +2,7 @@ package memfile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -14,6 +15,29 @@ type Selection struct {
 	Pages []uint64
 	// KeepZeros also writes pages of zeros: as the diff of a base needs it.
 	KeepZeros bool
+	// Occupied knows which pages need not be looked at, for they are zeros; nil
+	// means none.
+	Occupied *memory.Occupied
+}
+
+// mayBeData says whether a page may be other than zero, without touching it.
+func (s Selection) mayBeData(page int64) (bool, error) {
+	if s.Occupied == nil {
+		return true, nil
+	}
+	return s.Occupied.Page(page)
+}
+
+// wants says whether a page belongs into the file.
+func (s Selection) wants(page int64, raw []byte) (bool, error) {
+	if s.Pages != nil && !has(s.Pages, page) {
+		return false, nil
+	}
+	if s.KeepZeros {
+		return true, nil
+	}
+	occupied, err := s.mayBeData(page)
+	return occupied && !isZero(raw), err
 }
 
 // Report tells what a memory file has.
@@ -70,10 +94,12 @@ func fill(ctx context.Context, s *Staged, regions []memory.Region, sel Selection
 				return err
 			}
 		}
-		if sel.KeepZeros {
-			report.Witnesses = findWitnesses(regions, report.SizeBytes, sel.Pages)
+		if !sel.KeepZeros {
+			return nil
 		}
-		return nil
+		var err error
+		report.Witnesses, err = findWitnesses(regions, report.SizeBytes, sel)
+		return err
 	})
 	return report, err
 }
@@ -81,10 +107,9 @@ func fill(ctx context.Context, s *Staged, regions []memory.Region, sel Selection
 // writeRegion writes the selected pages of one region and returns their size.
 func writeRegion(ctx context.Context, to io.WriterAt, r memory.Region, sel Selection) (writtenBytes int64, err error) {
 	wanted := func(at int) bool {
-		if sel.Pages != nil && !has(sel.Pages, (r.FileOff+int64(at))/pageBytes) {
-			return false
-		}
-		return sel.KeepZeros || !isZero(r.Bytes[at:at+pageBytes])
+		wants, wantErr := sel.wants((r.FileOff+int64(at))/pageBytes, r.Bytes[at:at+pageBytes])
+		err = errors.Join(err, wantErr)
+		return wants
 	}
 	for start := 0; start < len(r.Bytes); {
 		if err := ctx.Err(); err != nil {
@@ -93,6 +118,9 @@ func writeRegion(ctx context.Context, to io.WriterAt, r memory.Region, sel Selec
 		// Pieces bound the time between two looks at the context, too.
 		piece := r.Bytes[:min(len(r.Bytes), start+runBytes)]
 		from, end := nextRun(piece, start, wanted)
+		if err != nil {
+			return writtenBytes, err
+		}
 		if _, err := to.WriteAt(r.Bytes[from:end], r.FileOff+int64(from)); err != nil {
 			return writtenBytes, fmt.Errorf("writing guest memory at offset %d: %w", r.FileOff+int64(from), err)
 		}

@@ -25,6 +25,12 @@
 // writing is used at once and not kept: a page that is written later than a
 // snapshot would be missing in the next one.
 //
+// # Pages that nobody touched
+//
+// Most of a guest's memory may be zeros that the guest never touched, and to look
+// at them would make them take room. [Occupied] asks the system which pages were
+// touched, and the file where it has data.
+//
 // # Concurrency
 //
 // All methods but Close may be called from any goroutine; the bytes themselves

@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -21,6 +22,7 @@ type Memory struct {
 	mapping []byte   // immutable until Close
 	regions []Region // immutable until Close
 	written pageBitmap
+	file    *os.File // behind the mapping, to ask for its holes; nil if there is none
 
 	closeOnce sync.Once
 	closeErr  error
@@ -35,7 +37,7 @@ func New(sizeBytes int64, opt Options) (*Memory, error) {
 }
 
 // Map returns a memory with the contents of file, which is not read before the
-// guest does. The file can be closed afterwards. It must have the size of the
+// guest does. The caller may close the file afterwards. It must have the size of the
 // memory: a page beyond its end could never be read.
 func Map(file *os.File, sizeBytes int64, opt Options) (*Memory, error) {
 	if err := CheckSize(sizeBytes); err != nil {
@@ -55,7 +57,18 @@ func Map(file *os.File, sizeBytes int64, opt Options) (*Memory, error) {
 	if err != nil {
 		return nil, fmt.Errorf("memory file %s: %w", file.Name(), err)
 	}
+	if m.file, err = duplicate(file); err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
 	return m, nil
+}
+
+func duplicate(file *os.File) (*os.File, error) {
+	fd, err := unix.FcntlInt(file.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("memory file %s: %w", file.Name(), err)
+	}
+	return os.NewFile(uintptr(fd), file.Name()), nil
 }
 
 func newMemory(fd int, sizeBytes int64, opt Options) (*Memory, error) {
@@ -147,6 +160,9 @@ func (m *Memory) Close() error {
 		mapping := m.mapping
 		m.mapping, m.regions = nil, nil
 		m.closeErr = unmap(mapping)
+		if m.file != nil {
+			m.closeErr = errors.Join(m.closeErr, m.file.Close())
+		}
 	})
 	return m.closeErr
 }
