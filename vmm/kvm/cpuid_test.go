@@ -202,3 +202,15 @@ func TestFeatureNames(t *testing.T) {
 		}
 	}
 }
+
+func TestListWithoutItsRest(t *testing.T) {
+	list := []CPUIDEntry{{}, {Function: 1}, {Function: 7, EAX: 1}}
+	for zeros := range 3 {
+		if got := withoutRest(append(list[:3:3], make([]CPUIDEntry, zeros)...)); len(got) != 3 {
+			t.Errorf("%d entries are left with %d zeros behind them", len(got), zeros)
+		}
+	}
+	if got := withoutRest(nil); len(got) != 0 {
+		t.Errorf("nothing became %v", got)
+	}
+}

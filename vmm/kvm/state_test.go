@@ -101,15 +101,14 @@ func newLongMachine(t *testing.T, code ...byte) *testMachine {
 	put64(0x500+8, 0x00af9b000000ffff) // the code segment once more: IRET and gates read it
 	s.GDT = Table{Base: 0x500, Limit: 0xf}
 	wantNoError(t, m.vcpu.SetSregs(s))
+	// XCR0 is set from outside: not every emulated processor tells KVM of XSETBV.
+	wantNoError(t, m.vcpu.putXCRs(&VCPUState{XCRs: XCRs{Count: 1, XCRs: [16]XCR{{Value: 7}}}})) // x87, SSE, AVX
 	return m
 }
 
 // setUp leaves something in registers of every sort.
 var setUp = []byte{
-	0x31, 0xc9, 0x31, 0xd2, // xor %ecx, %ecx; xor %edx, %edx
-	0xb8, 0x07, 0, 0, 0, // mov $7, %eax
-	0x0f, 0x01, 0xd1, // xsetbv: x87, SSE, AVX
-	0xf3, 0x0f, 0x6f, 0x2c, 0x25, 0x00, 0x60, 0, 0, // movdqu 0x6000, %xmm5
+	0xc5, 0xfe, 0x6f, 0x2c, 0x25, 0x00, 0x60, 0, 0, // vmovdqu 0x6000, %ymm5
 	0xb9, 0x02, 0x01, 0x00, 0xc0, // mov $0xc0000102, %ecx: kernel's GS base
 	0xb8, 0x88, 0x77, 0x66, 0x55, // mov $0x55667788, %eax
 	0xba, 0x44, 0x33, 0x00, 0x00, // mov $0x3344, %edx
@@ -124,14 +123,14 @@ var checkpoint = []byte{0xe6, 0x80} // out %al, $0x80
 
 // tell writes what setUp left to memory, and then to port 0x81.
 var tell = []byte{
-	0xf3, 0x0f, 0x7f, 0x2c, 0x25, 0x00, 0x61, 0, 0, // movdqu %xmm5, 0x6100
+	0xc5, 0xfe, 0x7f, 0x2c, 0x25, 0x00, 0x61, 0, 0, // vmovdqu %ymm5, 0x6100
 	0xb9, 0x02, 0x01, 0x00, 0xc0, // mov $0xc0000102, %ecx
 	0x0f, 0x32, // rdmsr
-	0x89, 0x04, 0x25, 0x10, 0x61, 0, 0, // mov %eax, 0x6110
-	0x89, 0x14, 0x25, 0x14, 0x61, 0, 0, // mov %edx, 0x6114
+	0x89, 0x04, 0x25, 0x20, 0x61, 0, 0, // mov %eax, 0x6120
+	0x89, 0x14, 0x25, 0x24, 0x61, 0, 0, // mov %edx, 0x6124
 	0x0f, 0x21, 0xc0, // mov %dr0, %rax
-	0x48, 0x89, 0x04, 0x25, 0x18, 0x61, 0, 0, // mov %rax, 0x6118
-	0x4c, 0x89, 0x3c, 0x25, 0x20, 0x61, 0, 0, // mov %r15, 0x6120
+	0x48, 0x89, 0x04, 0x25, 0x28, 0x61, 0, 0, // mov %rax, 0x6128
+	0x4c, 0x89, 0x3c, 0x25, 0x30, 0x61, 0, 0, // mov %r15, 0x6130
 	0xe6, 0x81, // out %al, $0x81
 }
 
@@ -141,7 +140,7 @@ var waitForever = []byte{0xfb, 0xf4, 0xeb, 0xfd} // sti; hlt; jmp to the hlt
 // wantTold checks that the guest still had what setUp left.
 func wantTold(t *testing.T, ram []byte) {
 	t.Helper()
-	want := bytes.Clone(ram[dataAt : dataAt+16])
+	want := bytes.Clone(ram[dataAt : dataAt+32])
 	for _, n := range []uint64{0x334455667788, 0x12345678, 0x0102030405060708} {
 		want = binary.LittleEndian.AppendUint64(want, n)
 	}
@@ -164,7 +163,7 @@ func wantPort(t *testing.T, m *testMachine, port uint16) {
 func testTimer(t *testing.T, arm []byte) saved {
 	t.Helper()
 	m := newLongMachine(t, guest(setUp, arm, checkpoint, tell, waitForever)...)
-	for i := range 16 {
+	for i := range 32 {
 		m.ram[dataAt+i] = byte(0xa0 + i)
 	}
 	wantPort(t, m, 0x80)
@@ -232,6 +231,7 @@ func TestKVMStateWithPIT(t *testing.T) {
 // A state that was put into a machine comes out of it the same.
 func TestKVMStateIsStable(t *testing.T) {
 	m := newLongMachine(t, guest(setUp, checkpoint, tell)...)
+	copy(m.ram[dataAt:], "0123456789abcdefghijklmnopqrstuv")
 	wantPort(t, m, 0x80)
 	s := m.save(t)
 	n, _ := restore(t, s)
@@ -239,8 +239,13 @@ func TestKVMStateIsStable(t *testing.T) {
 	want, got := decodeVCPU(t, s.vcpus[0]), decodeVCPU(t, again.vcpus[0])
 	got.MSRs, want.MSRs = withoutClocks(got.MSRs), withoutClocks(want.MSRs)
 	got.TSCOffset = want.TSCOffset
-	if !reflect.DeepEqual(got, want) {
-		t.Errorf("got  %+v\nwant %+v", got, want)
+	for field, value := range reflect.ValueOf(got).Fields() {
+		if before := reflect.ValueOf(want).FieldByName(field.Name); !reflect.DeepEqual(value.Interface(), before.Interface()) {
+			t.Errorf("%s is\n%v, was\n%v", field.Name, value, before)
+		}
+	}
+	if ymm := want.XSAVE[576+5*16 : 576+6*16]; !bytes.Equal(ymm, m.ram[dataAt+16:dataAt+32]) {
+		t.Errorf("upper half of YMM5 is % x", ymm)
 	}
 }
 
@@ -332,6 +337,9 @@ func TestKVMBootCPUIDIsAccepted(t *testing.T) {
 	got, err := m.vcpu.CPUID()
 	wantNoError(t, err)
 	wantNoError(t, CheckCPUID(got, supported))
+	if len(got) != len(want) {
+		t.Errorf("%d entries, want %d", len(got), len(want))
+	}
 	for _, e := range want {
 		if e.Function != leafTopology {
 			continue

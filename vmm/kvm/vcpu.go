@@ -105,7 +105,19 @@ func (c *VCPU) CPUID() ([]CPUIDEntry, error) {
 	if err := transfer(c.fd, getCPUID2, &list, c.doing("get CPUID")); err != nil {
 		return nil, err
 	}
-	return list.get(), nil
+	return withoutRest(list.get()), nil
+}
+
+// withoutRest cuts a list of CPUID where the kernel stopped writing. Some kernels,
+// Linux 6.1 for one, do not say how many entries that were; the rest is zeros, and
+// function 0 comes only once.
+func withoutRest(entries []CPUIDEntry) []CPUIDEntry {
+	for i, e := range entries {
+		if i > 0 && e == (CPUIDEntry{}) {
+			return entries[:i]
+		}
+	}
+	return entries
 }
 
 // SetCPUID sets it. It must come before the first Run and before MSRs, some of

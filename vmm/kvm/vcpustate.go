@@ -147,9 +147,11 @@ func (c *VCPU) putVectors(s *VCPUState) error {
 	}
 	vectors := make([]byte, lenBytes)
 	copy(vectors, s.XSAVE)
-	return errors.Join(
-		transfer(c.fd, setXCRs, &s.XCRs, c.doing("set extended control registers")),
-		transfer(c.fd, setXSAVE, &vectors[0], c.doing("set vector registers")))
+	return errors.Join(c.putXCRs(s), transfer(c.fd, setXSAVE, &vectors[0], c.doing("set vector registers")))
+}
+
+func (c *VCPU) putXCRs(s *VCPUState) error {
+	return transfer(c.fd, setXCRs, &s.XCRs, c.doing("set extended control registers"))
 }
 
 func (c *VCPU) xsaveBytes() (int, error) {
