@@ -144,23 +144,42 @@ func TestVCPUEncodingRefuses(t *testing.T) {
 	}
 }
 
-// What decodes encodes to the same bytes, and nothing is allocated that the
-// bytes do not justify.
+// wantCanonical checks that bytes are refused, or encode to themselves again.
+func wantCanonical(t *testing.T, b []byte) {
+	t.Helper()
+	var s VCPUState
+	if err := s.UnmarshalBinary(b); err != nil {
+		if !errors.Is(err, ErrDamagedState) {
+			t.Fatal(err)
+		}
+		return
+	}
+	if again := marshalVCPU(t, s); !bytes.Equal(again, b) {
+		t.Error("encodes otherwise")
+	}
+}
+
 func FuzzVCPUState(f *testing.F) {
 	r := rand.New(rand.NewPCG(1, 2))
 	f.Add(marshalVCPU(f, randomVCPU(r, 0, 0, 4096)))
 	f.Add(marshalVCPU(f, randomVCPU(r, 3, 2, 4104)))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		var s VCPUState
-		if err := s.UnmarshalBinary(b); err != nil {
-			if !errors.Is(err, ErrDamagedState) {
-				t.Fatal(err)
-			}
-			return
+	f.Fuzz(wantCanonical)
+}
+
+// FuzzVCPUCounts has any counts in front of any number of bytes, for a fuzzer does
+// not find out that they belong together.
+func FuzzVCPUCounts(f *testing.F) {
+	f.Add(uint32(4096), uint32(1), uint32(1), uint32(1), uint32(1), uint32(0))
+	f.Add(uint32(4104), uint32(256), uint32(1024), uint32(16), uint32(0), uint32(0))
+	f.Add(uint32(1<<31), uint32(1<<31), uint32(1<<31), uint32(17), uint32(2), uint32(7))
+	f.Fuzz(func(t *testing.T, xsaveBytes, cpuid, msrs, xcrs, flag, moreBytes uint32) {
+		const mostBytes = 1 << 17
+		sum := uint64(vcpuFixedBytes+lapicBytes) + uint64(xsaveBytes) + 40*uint64(cpuid) + 16*uint64(msrs) + uint64(moreBytes)
+		b := bytes.Repeat([]byte{0xa5}, int(min(sum, mostBytes)))
+		for off, value := range map[int]uint32{0: vcpuVersion, 4: xsaveBytes, 8: cpuid, 12: msrs, 24: flag, 28: 0, vcpuFixedBytes - 392: xcrs} {
+			put(b, off, value)
 		}
-		if again := marshalVCPU(t, s); !bytes.Equal(again, b) {
-			t.Error("encodes otherwise")
-		}
+		wantCanonical(t, b)
 	})
 }
 
