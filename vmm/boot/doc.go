@@ -28,9 +28,14 @@
 //	0x00020000  command line
 //	0x0009fc00  MP table (reserved in the e820 map from here to 1 MiB)
 //	0x000e0000  ACPI tables
+//	0x000ffff0  reset vector
 //	0x00100000  flat image; bzImages and ELF files go where they ask to be
 //
 // The initrd lies at the end of the RAM below 3 GiB.
+//
+// The reset vector is all the firmware there is. Linux on a machine with reduced
+// hardware, but without EFI, reboots by jumping there in 16-bit mode; the few
+// instructions at that place reset the machine by its keyboard controller.
 //
 // # Invariants
 //

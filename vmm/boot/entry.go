@@ -108,3 +108,13 @@ func encodePageTables() []byte {
 	}
 	return b
 }
+
+// resetVector is 16-bit code: it resets the CPU by the keyboard controller, and
+// waits for that.
+var resetVector = []byte{
+	0xb0, resetValue, // mov al, 0xfe
+	0xe6, resetPort, // out 0x64, al
+	0xfa,       // cli
+	0xf4,       // hlt
+	0xeb, 0xfd, // jmp to the hlt
+}

@@ -22,6 +22,7 @@ func TestFlat(t *testing.T) {
 	}
 	mem.wantAt(t, "image", 0x100000, []byte{0xf4, 0xeb, 0xfd, 0})
 	mem.wantAt(t, "command line", 0x20000, []byte("mib=32\x00\x00"))
+	mem.wantAt(t, "reset vector", 0xffff0, []byte{0xb0, 0xfe, 0xe6, 0x64, 0xfa, 0xf4, 0xeb, 0xfd})
 	zeroPage := mem.at(t, entry.RSI, 4096)
 	if got := binary.LittleEndian.Uint32(zeroPage[0x228:]); got != 0x20000 {
 		t.Errorf("command line pointer %#x", got)
@@ -139,7 +140,7 @@ func TestAtTheLimits(t *testing.T) {
 	if end := mpTableAddr + len(encodeMPTable(MaxVCPUs)); end > 0xa0000 {
 		t.Errorf("MP table ends at %#x", end)
 	}
-	if end := acpiAddr + len(encodeACPI(opt)); end > highMemoryAddr {
+	if end := acpiAddr + len(encodeACPI(opt)); end > resetVectorAddr {
 		t.Errorf("ACPI tables end at %#x", end)
 	}
 }

@@ -10,6 +10,7 @@ const (
 	commandLineAddr = 0x20000
 	mpTableAddr     = 0x9fc00 // where kernels look: the last KiB of 640
 	acpiAddr        = 0xe0000 // where kernels look: from here to 1 MiB
+	resetVectorAddr = 0xffff0 // where a PC's firmware begins
 	highMemoryAddr  = 0x100000
 
 	// LowMemoryEnd is where the hole below 4 GiB begins: guest memory beyond it

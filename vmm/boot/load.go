@@ -113,6 +113,7 @@ func placeTables(mem Memory, opt Options, zeroPage []byte) error {
 		{commandLineAddr, append([]byte(opt.CommandLine), 0)},
 		{mpTableAddr, encodeMPTable(opt.VCPUCount)},
 		{acpiAddr, encodeACPI(opt)},
+		{resetVectorAddr, resetVector},
 	} {
 		if err := place(mem, part.addr, part.data); err != nil {
 			return err
