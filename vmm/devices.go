@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"time"
 
 	"sabrefs/vmm/boot"
@@ -52,6 +53,7 @@ type world struct {
 	pulse func(gsi uint32) func()
 	// off ends the guest in order.
 	off func()
+	log *slog.Logger
 }
 
 // newDevices makes the devices of h. After an error it has closed what it opened.
@@ -85,6 +87,10 @@ func (d *devices) addDrive(n int, drive Drive, w world) error {
 	d.disks = append(d.disks, disk)
 	block := virtio.NewBlock(disk, drive.ID, drive.ReadOnly)
 	transport := virtio.NewMMIO(block, w.memory, w.pulse(uint32(boot.VirtioIRQ+n)))
+	// The guest learns that something failed, people learn what.
+	onError := func(err error) { w.log.Error("drive", slog.String("id", drive.ID), slog.Any("error", err)) }
+	block.OnError(onError)
+	transport.OnError(onError)
 	name := "virtio-block " + drive.ID
 	d.saved = append(d.saved, savedDevice{name, transport})
 	return d.mmio.Add(name, boot.VirtioBase+uint64(n)*boot.VirtioStride, boot.VirtioStride, transport)

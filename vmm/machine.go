@@ -108,7 +108,7 @@ func (m *Machine) build(ctx context.Context, cfg Config) error {
 func (m *Machine) assemble() error {
 	var err error
 	m.devices, err = newDevices(m.hardware, world{
-		memory: m.memory, console: m.console, pulse: m.pulse, off: func() { m.end(nil) },
+		memory: m.memory, console: m.console, pulse: m.pulse, off: func() { m.end(nil) }, log: m.log,
 	})
 	if err != nil {
 		return err
