@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"strings"
-	"syscall"
 )
 
 // defaultCommandLine is given to kernels that are given none: Firecracker's.
@@ -70,19 +69,22 @@ func checkCommandLine(args string) error {
 	return nil
 }
 
-// canRead says why a file cannot be read, when it cannot. Its path is not part
-// of the error: the client knows it.
+// canRead says why a file or block device cannot be read, when it cannot. Its
+// path is not part of the error: the client knows it. What is neither is not
+// even opened, which can have consequences.
 func canRead(path string) error {
-	// A pipe without a writer would hold the server.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err == nil {
-		info, statErr := f.Stat()
-		err = errors.Join(statErr, f.Close())
-		if err == nil && !info.Mode().IsRegular() && info.Mode()&os.ModeDevice == 0 {
-			err = errors.New("not a regular file")
-		}
+	info, err := os.Stat(path)
+	if err != nil {
+		return withoutPath(err)
 	}
-	return withoutPath(err)
+	if kind := info.Mode().Type(); kind != 0 && kind != os.ModeDevice {
+		return errors.New("neither a regular file nor a block device")
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return withoutPath(err)
+	}
+	return f.Close()
 }
 
 // withoutPath strips operation and path from an error of the system.

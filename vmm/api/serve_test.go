@@ -50,9 +50,11 @@ func (b *bench) serve() *served {
 	b.t.Cleanup(s.client.CloseIdleConnections)
 	go func() { s.ended <- b.server.Serve(ctx, s.socket) }()
 	for {
-		// It exists a moment before somebody listens on it.
-		if c, err := net.Dial("unix", s.socket); err == nil {
-			_ = c.Close()
+		// It has its name a moment before it is listened on.
+		if conn, err := net.Dial("unix", s.socket); err == nil {
+			if err := conn.Close(); err != nil {
+				b.t.Error(err)
+			}
 			return s
 		}
 		select {
