@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"sabrefs/cmd/sabrefs-bench/qemu"
+	"sabrefs/tests/cache"
 )
 
 // kernelCommandLine: a ramfs has no size limit below that of the RAM, a tmpfs
@@ -33,41 +34,11 @@ func (k Kind) Build(ctx context.Context, log io.Writer) (Snapshot, error) {
 	if err != nil {
 		return Snapshot{}, err
 	}
-	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
-		return Snapshot{}, fmt.Errorf("make the cache: %w", err)
-	}
-	lock, err := lockFile(ctx, target+".lock")
+	err = cache.Make(ctx, target, func(dir string) error { return k.buildPartial(ctx, dir, log) })
 	if err != nil {
 		return Snapshot{}, fmt.Errorf("build the guest %s: %w", k.name, err)
 	}
-	defer lock.Close()
-	result := Snapshot{Dir: filepath.Join(target, k.name)}
-	if _, err := os.Stat(target); err == nil {
-		return result, nil
-	}
-	err = makeWhole(target, func(dir string) error { return k.buildPartial(ctx, dir, log) })
-	if err != nil {
-		return Snapshot{}, fmt.Errorf("build the guest %s: %w", k.name, err)
-	}
-	return result, nil
-}
-
-// makeWhole lets build fill a directory of another name and renames it to target
-// when it is complete. The caller holds the lock, so a directory of that other
-// name is a dead build's.
-func makeWhole(target string, build func(dir string) error) error {
-	partial := target + ".partial"
-	if err := os.RemoveAll(partial); err != nil {
-		return err
-	}
-	err := build(partial)
-	if err == nil {
-		err = os.Rename(partial, target)
-	}
-	if err != nil {
-		return errors.Join(err, os.RemoveAll(partial))
-	}
-	return nil
+	return Snapshot{Dir: filepath.Join(target, k.name)}, nil
 }
 
 func (k Kind) buildPartial(ctx context.Context, dir string, log io.Writer) error {
