@@ -1,0 +1,170 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"sabrefs/tests/lab/early"
+)
+
+// packageTimeout ends the tests of one package. It is no expectation: a hanging
+// test shall give its goroutines' stacks while the laboratory is still there.
+const packageTimeout = 8 * time.Minute
+
+// Workshop builds what the laboratory needs in a directory that is then shared
+// with it.
+type Workshop struct {
+	Root      string // of the tree
+	WorkDir   string
+	Downloads Downloads
+}
+
+// TreeRoot is the root of the tree that the present directory belongs to.
+func TreeRoot(ctx context.Context) (string, error) {
+	output, err := goCommand(ctx, "", "list", "-m", "-f", "{{.Dir}}", "sabrefs")
+	return strings.TrimSpace(string(output)), err
+}
+
+// goCommand runs the go command for static binaries.
+func goCommand(ctx context.Context, dir string, arguments ...string) ([]byte, error) {
+	command := exec.CommandContext(ctx, "go", arguments...)
+	command.Dir = dir
+	// A tree that belongs to another user is no reason to fail.
+	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false "+os.Getenv("GOFLAGS"))
+	var problems bytes.Buffer
+	command.Stderr = &problems
+	output, err := command.Output()
+	if err != nil {
+		return nil, fmt.Errorf("go %s in %s: %w\n%s", strings.Join(arguments, " "), dir, err, &problems)
+	}
+	return output, nil
+}
+
+// build builds one command of the tree into the work directory.
+func (w Workshop) build(ctx context.Context, packagePath string) (path string, err error) {
+	path = filepath.Join(w.WorkDir, filepath.Base(packagePath))
+	_, err = goCommand(ctx, w.Root, "build", "-o", path, packagePath)
+	return path, err
+}
+
+// BuildTests compiles the tests whose names begin with TestKVM and match. It is
+// an error if there is none.
+func (w Workshop) BuildTests(ctx context.Context, match *regexp.Regexp) ([]TestBinary, error) {
+	found, err := findTests(ctx, w.Root, match)
+	if err != nil {
+		return nil, err
+	}
+	var binaries []TestBinary
+	for position, p := range found {
+		path := filepath.Join(w.WorkDir, fmt.Sprintf("%02d-%s.test", position, filepath.Base(p.Dir)))
+		if _, err := goCommand(ctx, p.moduleDir, "test", "-c", "-o", path, p.ImportPath); err != nil {
+			return nil, err
+		}
+		binaries = append(binaries, TestBinary{
+			Package: p.ImportPath, Dir: p.Dir, Path: path, Names: p.names, Timeout: packageTimeout,
+		})
+	}
+	return binaries, nil
+}
+
+// BuildFiles makes the files that tests find by [FilesVariable].
+func (w Workshop) BuildFiles(ctx context.Context) error {
+	if _, err := w.build(ctx, "./cmd/"+SabrefsFile); err != nil {
+		return err
+	}
+	return errors.Join(
+		w.buildGuest(ctx),
+		copyFile(filepath.Join(w.WorkDir, GuestKernelFile), w.Downloads.GuestKernelPath()))
+}
+
+func (w Workshop) buildGuest(ctx context.Context) error {
+	initPath, err := w.build(ctx, "./tests/lab/cmd/guestinit")
+	if err != nil {
+		return err
+	}
+	modules, err := w.Downloads.modulePaths(guestKernel)
+	if err != nil {
+		return err
+	}
+	archive, err := createInitramfs(filepath.Join(w.WorkDir, GuestInitrdFile))
+	if err != nil {
+		return err
+	}
+	return archive.closeWith(errors.Join(
+		archive.addHostFile("/init", 0o755, initPath),
+		archive.addModules(modules)))
+}
+
+// BuildInitramfs makes the laboratory's own initramfs with the plan in it.
+func (w Workshop) BuildInitramfs(ctx context.Context, plan Plan) (path string, err error) {
+	initPath, err := w.build(ctx, "./tests/lab/cmd/labinit")
+	if err != nil {
+		return "", err
+	}
+	modules, err := w.Downloads.modulePaths(labKernel)
+	if err != nil {
+		return "", err
+	}
+	planText, err := json.Marshal(plan)
+	if err != nil {
+		return "", err
+	}
+	path = filepath.Join(w.WorkDir, "lab.cpio")
+	archive, err := createInitramfs(path)
+	if err != nil {
+		return "", err
+	}
+	return path, archive.closeWith(errors.Join(
+		archive.addHostFile("/init", 0o755, initPath),
+		archive.addModules(modules),
+		archive.addFile(PlanPath, 0o644, planText),
+		archive.addHostFile("/bin/busybox", 0o755, w.Downloads.ShellPath()),
+		archive.addLink("/bin/sh", "busybox")))
+}
+
+// Tags name the shares between QEMU and the laboratory.
+const (
+	treeTag = "tree"
+	workTag = "work"
+)
+
+// NewPlan is a plan without anything to do.
+func (w Workshop) NewPlan(treeReadOnly bool) Plan {
+	return Plan{
+		Mounts: []early.Mount{
+			share(treeTag, w.Root, treeReadOnly), share(workTag, w.WorkDir, false),
+		},
+		Environment: []string{
+			"PATH=" + w.WorkDir + ":/bin", "HOME=/tmp", "TMPDIR=/tmp", "TERM=linux",
+			FilesVariable + "=" + w.WorkDir,
+		},
+		ReportPath: filepath.Join(w.WorkDir, reportFile),
+	}
+}
+
+// ReadReport reads what the laboratory has written.
+func (w Workshop) ReadReport() (Report, error) {
+	var report Report
+	text, err := os.ReadFile(filepath.Join(w.WorkDir, reportFile))
+	if err != nil {
+		return report, fmt.Errorf("the laboratory ended without a report: %w", err)
+	}
+	return report, json.Unmarshal(text, &report)
+}
+
+func copyFile(target, source string) error {
+	data, err := os.ReadFile(source)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(target, data, 0o644)
+}

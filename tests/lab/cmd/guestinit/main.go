@@ -1,0 +1,4 @@
+// Guestinit placeholder.
+package main
+
+func main() {}

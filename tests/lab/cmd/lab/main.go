@@ -1,0 +1,161 @@
+// Lab runs tests, or any command, in a machine with KVM (see sabrefs/tests/lab).
+//
+//	lab [--run REGEX]    runs the tests whose names begin with TestKVM and match
+//	lab -- COMMAND...    runs a command, in the root of the tree
+//
+// Tests end with the line "N passed, N failed" and exit status 1 unless there
+// were tests and all passed. A command's exit status becomes that of lab. For it
+// the tree is writable, and the sabrefs command and busybox are in the PATH; `lab
+// -- sh` gives a shell.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"regexp"
+	"runtime"
+	"syscall"
+	"time"
+
+	"sabrefs/tests/lab"
+)
+
+// errTests is returned after a run that did not pass; all has been said then.
+var errTests = errors.New("not all tests passed")
+
+// commandError is the exit status of a command.
+type commandError int
+
+func (e commandError) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+type options struct {
+	match     *regexp.Regexp
+	deadline  time.Duration
+	memoryMiB int
+	command   []string
+	out       io.Writer
+}
+
+func main() {
+	// QEMU ends with the thread that has started it: that must be the one which
+	// lives as long as the process.
+	runtime.LockOSThread()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:])
+	stop()
+	if status, isCommand := errors.AsType[commandError](err); isCommand {
+		os.Exit(int(status))
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "lab:", err)
+		os.Exit(1)
+	}
+}
+
+func parseOptions(arguments []string) (options, error) {
+	o := options{out: os.Stdout}
+	flags := flag.NewFlagSet("lab", flag.ContinueOnError)
+	pattern := flags.String("run", "", "only run tests whose names match this regular expression")
+	flags.DurationVar(&o.deadline, "deadline", 15*time.Minute, "turn the machine off after this time")
+	flags.IntVar(&o.memoryMiB, "memory", 3072, "memory of the machine in MiB")
+	if err := flags.Parse(arguments); err != nil {
+		return o, err
+	}
+	var err error
+	if o.match, err = regexp.Compile(*pattern); err != nil {
+		return o, fmt.Errorf("--run: %w", err)
+	}
+	o.command = flags.Args()
+	return o, nil
+}
+
+func run(ctx context.Context, arguments []string) (err error) {
+	o, err := parseOptions(arguments)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, o.deadline, fmt.Errorf("deadline of %s has passed", o.deadline))
+	defer cancel()
+	workshop, err := openWorkshop(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(workshop.WorkDir)) }()
+	report, err := experiment(ctx, workshop, o)
+	if err != nil {
+		return err
+	}
+	return conclude(o, report)
+}
+
+func openWorkshop(ctx context.Context) (lab.Workshop, error) {
+	var workshop lab.Workshop
+	var err error
+	if workshop.Root, err = lab.TreeRoot(ctx); err != nil {
+		return workshop, err
+	}
+	if workshop.Downloads, err = lab.Download(ctx, os.Stderr); err != nil {
+		return workshop, err
+	}
+	workshop.WorkDir, err = os.MkdirTemp("", "sabrefs-lab")
+	return workshop, err
+}
+
+// experiment builds what is needed and lets the machine run to its end.
+func experiment(ctx context.Context, workshop lab.Workshop, o options) (report lab.Report, err error) {
+	started := time.Now()
+	plan := workshop.NewPlan(len(o.command) == 0)
+	if plan.Command = o.command; len(o.command) == 0 {
+		if plan.Tests, err = workshop.BuildTests(ctx, o.match); err != nil {
+			return report, err
+		}
+	}
+	if err := workshop.BuildFiles(ctx); err != nil {
+		return report, err
+	}
+	initramfsPath, err := workshop.BuildInitramfs(ctx, plan)
+	if err != nil {
+		return report, err
+	}
+	machine := lab.Machine{
+		KernelPath: workshop.Downloads.KernelPath(), InitramfsPath: initramfsPath,
+		Mounts: plan.Mounts, MemoryMiB: o.memoryMiB, Console: o.out,
+	}
+	if len(o.command) > 0 {
+		machine.Keys = os.Stdin
+	}
+	built := time.Now()
+	err = machine.Run(ctx)
+	if len(o.command) == 0 {
+		fmt.Fprintf(os.Stderr, "lab: built in %.1f s, ran for %.1f s\n", built.Sub(started).Seconds(), time.Since(built).Seconds())
+	}
+	if err != nil {
+		return report, err
+	}
+	return workshop.ReadReport()
+}
+
+// conclude prints what tests have come to, or makes an error of a command's end.
+func conclude(o options, report lab.Report) error {
+	if len(o.command) > 0 {
+		if report.Failure != "" {
+			fmt.Fprintln(os.Stderr, "lab:", report.Failure)
+		}
+		if report.CommandStatus != 0 {
+			return commandError(report.CommandStatus)
+		}
+		return nil
+	}
+	if err := report.Write(o.out); err != nil {
+		return err
+	}
+	if passed, failed := report.Count(); failed > 0 || passed == 0 {
+		return errTests
+	}
+	return nil
+}

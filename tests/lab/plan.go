@@ -1,0 +1,85 @@
+package lab
+
+import (
+	"time"
+
+	"sabrefs/tests/lab/early"
+)
+
+// PlanPath is where the initramfs holds the [Plan], as JSON.
+const PlanPath = "/plan.json"
+
+// FilesVariable names the environment variable that says where tests find what
+// was built for them: the files named below.
+const FilesVariable = "SABREFS_LAB"
+
+// Files in the directory of [FilesVariable].
+const (
+	SabrefsFile     = "sabrefs"     // the command
+	GuestKernelFile = "vmlinuz"     // Debian's cloud kernel
+	GuestInitrdFile = "guest.cpio"  // with cmd/guestinit
+	reportFile      = "report.json" // the [Report], written inside
+)
+
+// Plan is what the laboratory has to do: tests or one command.
+type Plan struct {
+	Mounts      []early.Mount
+	Environment []string
+	Tests       []TestBinary
+	Command     []string
+	ReportPath  string
+}
+
+// TestBinary is the compiled tests of one package.
+type TestBinary struct {
+	Package string
+	Dir     string // where its tests expect to run
+	Path    string
+	// Names are the tests to run, all of which must give a result.
+	Names   []string
+	Timeout time.Duration
+}
+
+// Report is what happened inside.
+type Report struct {
+	Tests []TestResult
+	// CommandStatus is the exit status of the plan's command.
+	CommandStatus int
+	// Failure says what went wrong besides tests and command.
+	Failure string
+}
+
+// Outcome is how a test ended, in the words of the testing package.
+type Outcome string
+
+// The outcomes. Missing is for a test that gave no result; a package that fails
+// otherwise than by a test has a [TestResult] without a name.
+const (
+	Passed  Outcome = "PASS"
+	Failed  Outcome = "FAIL"
+	Skipped Outcome = "SKIP"
+	Missing Outcome = "MISSING"
+)
+
+// TestResult is the outcome of one test.
+type TestResult struct {
+	Package, Name string
+	Outcome       Outcome
+	Seconds       float64
+	Detail        string
+}
+
+// Count counts passes, and everything else as failures.
+func (r Report) Count() (passed, failed int) {
+	for _, test := range r.Tests {
+		if test.Outcome == Passed {
+			passed++
+		} else {
+			failed++
+		}
+	}
+	if r.Failure != "" {
+		failed++
+	}
+	return passed, failed
+}
