@@ -102,6 +102,10 @@ fuzz: ## Run every fuzz function for FUZZTIME (20s) each
 e2e: deps ## Run only the end-to-end tests, verbosely
 	go test -count=1 -timeout 30m -v $(GOTESTFLAGS) ./tests/e2e/...
 
+.PHONY: lab
+lab: deps ## Run the tests that need KVM, Linux guests among them, in an emulated machine that has it
+	go run ./tests/lab/cmd/lab
+
 .PHONY: bench
 bench: build deps ## Build guests, compare with peers on their memory, time cold starts
 	python=$$(go run ./tests/guest/cmd/guestsnap --guest python); node=$$(go run ./tests/guest/cmd/guestsnap --guest node); \
