@@ -33,7 +33,7 @@ func TestGuestInQEMU(t *testing.T) {
 	}
 	disk := filepath.Join(t.TempDir(), "disk")
 	writeDisk(t, disk, "sector zero")
-	c, command := startQEMU(t,
+	c := startQEMU(t,
 		"-M", "microvm,acpi=on", "-accel", "tcg", "-cpu", "max", "-smp", "2", "-m", "256M",
 		"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio",
 		"-kernel", workshop.Downloads.GuestKernelPath(), "-initrd", filepath.Join(workshop.WorkDir, GuestInitrdFile),
@@ -54,7 +54,7 @@ func TestGuestInQEMU(t *testing.T) {
 		t.Errorf("reply %q to a change of more pages than there are", reply)
 	}
 	c.expect(t, "off", "off")
-	if err := command.Wait(); err != nil {
+	if err := c.wait(); err != nil {
 		t.Errorf("QEMU: %v", err)
 	}
 	if text := readDisk(t, disk, 9); text != "from the guest" {
@@ -77,17 +77,24 @@ func newWorkshop(t *testing.T) Workshop {
 
 // startQEMU starts QEMU with the guest's console on its standard streams. It ends
 // with the test.
-func startQEMU(t *testing.T, arguments ...string) (*conversation, *exec.Cmd) {
+func startQEMU(t *testing.T, arguments ...string) *monitor {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	command := exec.CommandContext(ctx, qemuProgram, arguments...)
+	command := exec.CommandContext(context.Background(), qemuProgram, arguments...)
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	return startConsole(t, command, cancel), command
+	return startMonitor(t, command)
 }
 
-// startConsole starts a virtual machine monitor that has its guest's console on
-// its standard streams. It is killed at the end of the test if it still runs.
-func startConsole(t *testing.T, command *exec.Cmd, kill func()) *conversation {
+// monitor is a virtual machine monitor, any, with its guest's console.
+type monitor struct {
+	*conversation
+	command *exec.Cmd
+	ended   chan struct{}
+	end     error // of the process, once ended is closed
+}
+
+// startMonitor starts a command that has its guest's console on its standard
+// streams. It is killed at the end of the test if it still runs.
+func startMonitor(t *testing.T, command *exec.Cmd) *monitor {
 	t.Helper()
 	keys, err := command.StdinPipe()
 	if err != nil {
@@ -100,17 +107,26 @@ func startConsole(t *testing.T, command *exec.Cmd, kill func()) *conversation {
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		kill()
-		if command.ProcessState == nil {
-			_ = command.Wait() // killed
-		}
+	m := &monitor{command: command, ended: make(chan struct{})}
+	go func() {
+		m.end = command.Wait()
 		_ = outputWriter.Close() // never fails
-		if t.Failed() {
-			t.Logf("standard error: %s", &problems)
+		close(m.ended)
+	}()
+	t.Cleanup(func() {
+		_ = command.Process.Kill() // it may have ended
+		if err := m.wait(); t.Failed() {
+			t.Logf("%s: %v, standard error: %s", command.Args[0], err, &problems)
 		}
 	})
-	return converse(t, keys, output)
+	m.conversation = converse(t, keys, output)
+	return m
+}
+
+// wait waits for the end of the process.
+func (m *monitor) wait() error {
+	<-m.ended
+	return m.end
 }
 
 // diskBytes is the size of a test's disk.

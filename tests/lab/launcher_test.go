@@ -33,9 +33,8 @@ func needFiles(t *testing.T) (dir string) {
 
 // guest is a Linux guest in `sabrefs vm`.
 type guest struct {
-	*conversation
-	command *exec.Cmd
-	socket  string
+	*monitor
+	socket string
 }
 
 // sabrefsCommand is the command as a user starts it.
@@ -81,9 +80,7 @@ func start(t *testing.T, arguments ...string) *guest {
 	t.Helper()
 	socket := filepath.Join(t.TempDir(), "api")
 	command := sabrefsCommand(t, append(arguments, "--api-sock", socket)...)
-	g := &guest{command: command, socket: socket}
-	g.conversation = startConsole(t, command, func() { _ = command.Process.Kill() })
-	return g
+	return &guest{monitor: startMonitor(t, command), socket: socket}
 }
 
 // snapshot takes one into a new directory and leaves the guest paused.
@@ -108,7 +105,7 @@ func (g *guest) kill(t *testing.T) {
 	if err := g.command.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	_ = g.command.Wait() // by the signal
+	_ = g.wait() // says that it was the signal
 	if _, err := os.Stat(g.socket); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the socket is left (%v)", err)
 	}
@@ -118,7 +115,7 @@ func (g *guest) kill(t *testing.T) {
 func (g *guest) off(t *testing.T) {
 	t.Helper()
 	g.expect(t, "off", "off")
-	if err := g.command.Wait(); err != nil {
+	if err := g.wait(); err != nil {
 		t.Errorf("%v after the guest's end: %v", g.command.Args, err)
 	}
 }
@@ -161,4 +158,3 @@ func mount(t *testing.T, store string) (mountPoint string) {
 	t.Cleanup(func() { sabrefs(t, "umount", mountPoint) })
 	return mountPoint
 }
-
