@@ -20,8 +20,7 @@ import (
 // test shall give its goroutines' stacks while the laboratory is still there.
 const packageTimeout = 8 * time.Minute
 
-// Workshop builds what the laboratory needs in a directory that is then shared
-// with it.
+// Workshop builds what the laboratory needs in a directory of the host.
 type Workshop struct {
 	Root      string // of the tree
 	WorkDir   string
@@ -49,12 +48,33 @@ func goCommand(ctx context.Context, dir string, arguments ...string) ([]byte, er
 	return output, nil
 }
 
-// build builds one command of the tree into the work directory.
-func (w Workshop) build(ctx context.Context, packagePath string) (path string, err error) {
-	path = filepath.Join(w.WorkDir, filepath.Base(packagePath))
-	_, err = goCommand(ctx, w.Root, "build", "-o", path, packagePath)
+// stripped leaves out what only debuggers read, a third of a binary.
+const stripped = "-ldflags=-s -w"
+
+// build builds one command of the tree into a directory.
+func (w Workshop) build(ctx context.Context, dir, packagePath string) (path string, err error) {
+	path = filepath.Join(dir, filepath.Base(packagePath))
+	_, err = goCommand(ctx, w.Root, "build", stripped, "-o", path, packagePath)
 	return path, err
 }
+
+// filesDir is what appears inside as [FilesDir].
+func (w Workshop) filesDir() string { return filepath.Join(w.WorkDir, "files") }
+
+// shareDir is shared with the machine, which writes its report there.
+func (w Workshop) shareDir() string { return filepath.Join(w.WorkDir, "share") }
+
+// OpenWorkshop makes the work directory.
+func OpenWorkshop(root string, downloads Downloads) (w Workshop, err error) {
+	w = Workshop{Root: root, Downloads: downloads}
+	if w.WorkDir, err = os.MkdirTemp("", "sabrefs-lab"); err != nil {
+		return w, err
+	}
+	return w, errors.Join(os.Mkdir(w.filesDir(), 0o755), os.Mkdir(w.shareDir(), 0o755))
+}
+
+// Close removes the work directory.
+func (w Workshop) Close() error { return os.RemoveAll(w.WorkDir) }
 
 // BuildTests compiles the tests whose names begin with TestKVM and match. It is
 // an error if there is none.
@@ -65,12 +85,12 @@ func (w Workshop) BuildTests(ctx context.Context, match *regexp.Regexp) ([]TestB
 	}
 	var binaries []TestBinary
 	for position, p := range found {
-		path := filepath.Join(w.WorkDir, fmt.Sprintf("%02d-%s.test", position, filepath.Base(p.Dir)))
-		if _, err := goCommand(ctx, p.moduleDir, "test", "-c", "-o", path, p.ImportPath); err != nil {
+		name := fmt.Sprintf("%02d-%s.test", position, filepath.Base(p.Dir))
+		if _, err := goCommand(ctx, p.moduleDir, "test", "-c", stripped, "-o", filepath.Join(w.filesDir(), name), p.ImportPath); err != nil {
 			return nil, err
 		}
 		binaries = append(binaries, TestBinary{
-			Package: p.ImportPath, Dir: p.Dir, Path: path, Names: p.names, Timeout: packageTimeout,
+			Package: p.ImportPath, Dir: p.Dir, Path: filepath.Join(FilesDir, name), Names: p.names, Timeout: packageTimeout,
 		})
 	}
 	return binaries, nil
@@ -78,16 +98,16 @@ func (w Workshop) BuildTests(ctx context.Context, match *regexp.Regexp) ([]TestB
 
 // BuildFiles makes the files that tests find by [FilesVariable].
 func (w Workshop) BuildFiles(ctx context.Context) error {
-	if _, err := w.build(ctx, "./cmd/"+SabrefsFile); err != nil {
+	if _, err := w.build(ctx, w.filesDir(), "./cmd/"+SabrefsFile); err != nil {
 		return err
 	}
 	return errors.Join(
 		w.buildGuest(ctx),
-		copyFile(filepath.Join(w.WorkDir, GuestKernelFile), w.Downloads.GuestKernelPath()))
+		copyFile(filepath.Join(w.filesDir(), GuestKernelFile), w.Downloads.GuestKernelPath()))
 }
 
 func (w Workshop) buildGuest(ctx context.Context) error {
-	initPath, err := w.build(ctx, "./tests/lab/cmd/guestinit")
+	initPath, err := w.build(ctx, w.WorkDir, "./tests/lab/cmd/guestinit")
 	if err != nil {
 		return err
 	}
@@ -95,7 +115,7 @@ func (w Workshop) buildGuest(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	archive, err := createInitramfs(filepath.Join(w.WorkDir, GuestInitrdFile))
+	archive, err := createInitramfs(filepath.Join(w.filesDir(), GuestInitrdFile))
 	if err != nil {
 		return err
 	}
@@ -106,7 +126,7 @@ func (w Workshop) buildGuest(ctx context.Context) error {
 
 // BuildInitramfs makes the laboratory's own initramfs with the plan in it.
 func (w Workshop) BuildInitramfs(ctx context.Context, plan Plan) (path string, err error) {
-	initPath, err := w.build(ctx, "./tests/lab/cmd/labinit")
+	initPath, err := w.build(ctx, w.WorkDir, "./tests/lab/cmd/labinit")
 	if err != nil {
 		return "", err
 	}
@@ -128,33 +148,34 @@ func (w Workshop) BuildInitramfs(ctx context.Context, plan Plan) (path string, e
 		archive.addModules(modules),
 		archive.addFile(PlanPath, 0o644, planText),
 		archive.addHostFile("/bin/busybox", 0o755, w.Downloads.ShellPath()),
-		archive.addLink("/bin/sh", "busybox")))
+		archive.addLink("/bin/sh", "busybox"),
+		archive.addHostDir(FilesDir, w.filesDir())))
 }
 
 // Tags name the shares between QEMU and the laboratory.
 const (
-	treeTag = "tree"
-	workTag = "work"
+	treeTag  = "tree"
+	shareTag = "share"
 )
 
 // NewPlan is a plan without anything to do.
 func (w Workshop) NewPlan(treeReadOnly bool) Plan {
 	return Plan{
 		Mounts: []early.Mount{
-			share(treeTag, w.Root, treeReadOnly), share(workTag, w.WorkDir, false),
+			share(treeTag, w.Root, treeReadOnly), share(shareTag, w.shareDir(), false),
 		},
 		Environment: []string{
-			"PATH=" + w.WorkDir + ":/bin", "HOME=/tmp", "TMPDIR=/tmp", "TERM=linux",
-			FilesVariable + "=" + w.WorkDir,
+			"PATH=" + FilesDir + ":/bin", "HOME=/tmp", "TMPDIR=/tmp", "TERM=linux",
+			FilesVariable + "=" + FilesDir,
 		},
-		ReportPath: filepath.Join(w.WorkDir, reportFile),
+		ReportPath: filepath.Join(w.shareDir(), reportFile),
 	}
 }
 
 // ReadReport reads what the laboratory has written.
 func (w Workshop) ReadReport() (Report, error) {
 	var report Report
-	text, err := os.ReadFile(filepath.Join(w.WorkDir, reportFile))
+	text, err := os.ReadFile(filepath.Join(w.shareDir(), reportFile))
 	if err != nil {
 		return report, fmt.Errorf("the laboratory ended without a report: %w", err)
 	}

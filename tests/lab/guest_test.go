@@ -36,7 +36,7 @@ func TestGuestInQEMU(t *testing.T) {
 	c := startQEMU(t,
 		"-M", "microvm,acpi=on", "-accel", "tcg", "-cpu", "max", "-smp", "2", "-m", "256M",
 		"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio",
-		"-kernel", workshop.Downloads.GuestKernelPath(), "-initrd", filepath.Join(workshop.WorkDir, GuestInitrdFile),
+		"-kernel", workshop.Downloads.GuestKernelPath(), "-initrd", filepath.Join(workshop.filesDir(), GuestInitrdFile),
 		"-append", qemuCommandLine,
 		"-drive", "id=disk,if=none,format=raw,file="+optionValue(disk), "-device", "virtio-blk-device,drive=disk")
 	c.awaitReady(t, 2)
@@ -72,7 +72,16 @@ func newWorkshop(t *testing.T) Workshop {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Workshop{Root: root, WorkDir: t.TempDir(), Downloads: downloads}
+	workshop, err := OpenWorkshop(root, downloads)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := workshop.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return workshop
 }
 
 // startQEMU starts QEMU with the guest's console on its standard streams. It ends

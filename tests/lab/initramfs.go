@@ -58,6 +58,21 @@ func (i *initramfs) addModules(hostPaths []string) error {
 	return nil
 }
 
+// addHostDir copies the files of a directory, which are all made executable.
+func (i *initramfs) addHostDir(path, hostDir string) error {
+	entries, err := os.ReadDir(hostDir)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		name := entry.Name()
+		if err := i.addHostFile(filepath.Join(path, name), 0o755, filepath.Join(hostDir, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // add writes one entry and before it the directories that it lies in, which the
 // kernel does not make by itself.
 func (i *initramfs) add(path string, mode cpio.FileMode, data []byte) error {

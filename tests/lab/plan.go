@@ -9,6 +9,10 @@ import (
 // PlanPath is where the initramfs holds the [Plan], as JSON.
 const PlanPath = "/plan.json"
 
+// FilesDir is where the initramfs holds the binaries of the tests and the files
+// below.
+const FilesDir = "/lab"
+
 // FilesVariable names the environment variable that says where tests find what
 // was built for them: the files named below.
 const FilesVariable = "SABREFS_LAB"

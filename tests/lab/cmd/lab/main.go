@@ -85,7 +85,7 @@ func run(ctx context.Context, arguments []string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(workshop.WorkDir)) }()
+	defer func() { err = errors.Join(err, workshop.Close()) }()
 	report, err := experiment(ctx, workshop, o)
 	if err != nil {
 		return err
@@ -94,16 +94,15 @@ func run(ctx context.Context, arguments []string) (err error) {
 }
 
 func openWorkshop(ctx context.Context) (lab.Workshop, error) {
-	var workshop lab.Workshop
-	var err error
-	if workshop.Root, err = lab.TreeRoot(ctx); err != nil {
-		return workshop, err
+	root, err := lab.TreeRoot(ctx)
+	if err != nil {
+		return lab.Workshop{}, err
 	}
-	if workshop.Downloads, err = lab.Download(ctx, os.Stderr); err != nil {
-		return workshop, err
+	downloads, err := lab.Download(ctx, os.Stderr)
+	if err != nil {
+		return lab.Workshop{}, err
 	}
-	workshop.WorkDir, err = os.MkdirTemp("", "sabrefs-lab")
-	return workshop, err
+	return lab.OpenWorkshop(root, downloads)
 }
 
 // experiment builds what is needed and lets the machine run to its end.
