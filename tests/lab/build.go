@@ -167,6 +167,8 @@ func (w Workshop) NewPlan(treeReadOnly bool) Plan {
 		Environment: []string{
 			"PATH=" + FilesDir + ":/bin", "HOME=/tmp", "TMPDIR=/tmp", "TERM=linux",
 			FilesVariable + "=" + FilesDir,
+			// The tests with Firecracker's SDK would build the command otherwise.
+			"SABREFS=" + filepath.Join(FilesDir, SabrefsFile),
 		},
 		ReportPath: filepath.Join(w.shareDir(), reportFile),
 	}

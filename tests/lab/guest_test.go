@@ -57,9 +57,7 @@ func TestGuestInQEMU(t *testing.T) {
 	if err := c.wait(); err != nil {
 		t.Errorf("QEMU: %v", err)
 	}
-	if text := readDisk(t, disk, 9); text != "from the guest" {
-		t.Errorf("the disk holds %q where the guest wrote", text)
-	}
+	expectSector(t, disk, 9, "from the guest")
 }
 
 func newWorkshop(t *testing.T) Workshop {
@@ -150,7 +148,8 @@ func writeDisk(t *testing.T, path, text string) {
 	}
 }
 
-func readDisk(t *testing.T, path string, sector int) string {
+// expectSector compares the text that a sector begins with.
+func expectSector(t *testing.T, path string, sector int, want string) {
 	t.Helper()
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -158,5 +157,7 @@ func readDisk(t *testing.T, path string, sector int) string {
 	}
 	start := sector * linuxguest.SectorBytes
 	text, _, _ := bytes.Cut(data[start:start+linuxguest.SectorBytes], []byte{0})
-	return string(text)
+	if string(text) != want {
+		t.Errorf("sector %d holds %q, want %q", sector, text, want)
+	}
 }

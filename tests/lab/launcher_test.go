@@ -83,15 +83,20 @@ func start(t *testing.T, arguments ...string) *guest {
 	return &guest{monitor: startMonitor(t, command), socket: socket}
 }
 
-// snapshot takes one into a new directory and leaves the guest paused.
+// snapshot takes one into a new directory.
 func (g *guest) snapshot(t *testing.T, arguments ...string) (dir string) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "snapshot")
 	sabrefs(t, append([]string{"vm", "snapshot", "--api-sock", g.socket, dir}, arguments...)...)
-	if state := g.state(t); state != "Paused" {
-		t.Errorf("after the snapshot the machine is %s, want Paused", state)
-	}
 	return dir
+}
+
+// expectState compares what the API says of the machine.
+func (g *guest) expectState(t *testing.T, want string) {
+	t.Helper()
+	if state := g.state(t); state != want {
+		t.Errorf("the machine is %s, want %s", state, want)
+	}
 }
 
 func (g *guest) resume(t *testing.T) {

@@ -3,7 +3,10 @@ package lab
 import (
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"sabrefs/tests/lab/linuxguest"
 )
 
 // goesOn checks that a restored guest goes on where it stopped after having
@@ -30,8 +33,10 @@ func TestKVMLinuxGoesOnFromMount(t *testing.T) {
 	g := boot(t, 1)
 	g.expectHealth(t, testMiB, 0, 1)
 	g.countTo3(t)
-	snapshot := g.snapshot(t)
+	snapshot := g.snapshot(t, "--keep-paused")
+	g.expectState(t, "Paused")
 	g.resume(t)
+	g.expectState(t, "Running")
 	g.goesOn(t, 3, 0, 1)
 	g.off(t)
 
@@ -49,31 +54,65 @@ func TestKVMLinuxGoesOnFromMount(t *testing.T) {
 	packed.off(t)
 }
 
-// Two processors and a disk, through a diff snapshot.
-func TestKVMLinuxGoesOnWithTwoProcessorsAndDisk(t *testing.T) {
+// Two processors through two diff snapshots: the first is complete in itself, the
+// second, of a machine restored from a mount, is merged with the first.
+func TestKVMLinuxGoesOnFromDiffs(t *testing.T) {
+	g := boot(t, 2, "--track-dirty-pages")
+	g.expectHealth(t, testMiB, 0, 2)
+	g.countTo3(t)
+	g.expect(t, "change 100", "changed 100")
+	first := g.snapshot(t, "--diff")
+	g.expectState(t, "Running")
+	g.kill(t)
+
+	store, name := pack(t, first)
+	g = restore(t, filepath.Join(mount(t, store), name), "--track-dirty-pages")
+	g.goesOn(t, 3, 100, 2)
+	g.expect(t, "change 50", "changed 50")
+	second := g.snapshot(t, "--diff")
+	g.off(t)
+	merged := filepath.Join(second, "mem_file")
+	sabrefs(t, "vm", "merge", filepath.Join(first, "mem_file"), merged, merged)
+
+	store, name = pack(t, second)
+	g = restore(t, filepath.Join(mount(t, store), name))
+	g.goesOn(t, 4, 150, 2)
+	g.off(t)
+}
+
+// A disk has what the guest wrote to it before the snapshot, and takes what it
+// writes afterwards.
+func TestKVMLinuxKeepsItsDisk(t *testing.T) {
 	disk := filepath.Join(t.TempDir(), "disk")
 	writeDisk(t, disk, "sector zero")
-	g := boot(t, 2, "--drive", "path="+disk, "--track-dirty-pages")
-	g.expectHealth(t, testMiB, 0, 2)
+	g := boot(t, 1, "--drive", "path="+disk)
 	g.countTo3(t)
 	g.expect(t, "disk", fmt.Sprint("disk ", diskBytes))
 	g.expect(t, "read 0", "read 0: sector zero")
 	g.expect(t, "write 5 before", "wrote 5")
-	g.expect(t, "change 100", "changed 100")
-	snapshot := g.snapshot(t, "--diff")
+	snapshot := g.snapshot(t, "--keep-paused")
 	g.kill(t)
-	if text := readDisk(t, disk, 5); text != "before" {
-		t.Errorf("the disk holds %q where the guest wrote", text)
-	}
+	expectSector(t, disk, 5, "before")
 
 	store, name := pack(t, snapshot)
-	restored := restore(t, filepath.Join(mount(t, store), name))
-	restored.goesOn(t, 3, 100, 2)
-	restored.expect(t, "read 5", "read 5: before")
-	restored.expect(t, "write 6 after", "wrote 6")
-	restored.expect(t, "read 0", "read 0: sector zero")
-	restored.off(t)
-	if text := readDisk(t, disk, 6); text != "after" {
-		t.Errorf("the disk holds %q where the restored guest wrote", text)
+	g = restore(t, filepath.Join(store, name))
+	g.goesOn(t, 3, 0, 1)
+	g.expect(t, "read 5", "read 5: before")
+	g.expect(t, "write 6 after", "wrote 6")
+	g.expect(t, "read 0", "read 0: sector zero")
+	g.off(t)
+	expectSector(t, disk, 6, "after")
+}
+
+// A guest cannot write to a disk that it was given to read.
+func TestKVMLinuxReadsReadOnlyDisk(t *testing.T) {
+	disk := filepath.Join(t.TempDir(), "disk")
+	writeDisk(t, disk, "sector zero")
+	g := boot(t, 1, "--drive", "path="+disk+",readonly")
+	g.expect(t, "read 0", "read 0: sector zero")
+	if reply := g.ask(t, "write 0 changed"); !strings.HasPrefix(reply, linuxguest.Failure) {
+		t.Errorf("reply %q to a write", reply)
 	}
+	g.off(t)
+	expectSector(t, disk, 0, "sector zero")
 }
