@@ -10,8 +10,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"sabrefs/tests/lab/early"
 )
@@ -83,17 +86,21 @@ func (w Workshop) BuildTests(ctx context.Context, match *regexp.Regexp) ([]TestB
 	if err != nil {
 		return nil, err
 	}
-	var binaries []TestBinary
+	binaries := make([]TestBinary, len(found))
+	// Linking takes longest and one processor.
+	links, ctx := errgroup.WithContext(ctx)
+	links.SetLimit(runtime.NumCPU())
 	for position, p := range found {
 		name := fmt.Sprintf("%02d-%s.test", position, filepath.Base(p.Dir))
-		if _, err := goCommand(ctx, p.moduleDir, "test", "-c", stripped, "-o", filepath.Join(w.filesDir(), name), p.ImportPath); err != nil {
-			return nil, err
-		}
-		binaries = append(binaries, TestBinary{
+		binaries[position] = TestBinary{
 			Package: p.ImportPath, Dir: p.Dir, Path: filepath.Join(FilesDir, name), Names: p.names, Timeout: packageTimeout,
+		}
+		links.Go(func() error {
+			_, err := goCommand(ctx, p.moduleDir, "test", "-c", stripped, "-o", filepath.Join(w.filesDir(), name), p.ImportPath)
+			return err
 		})
 	}
-	return binaries, nil
+	return binaries, links.Wait()
 }
 
 // BuildFiles makes the files that tests find by [FilesVariable].
