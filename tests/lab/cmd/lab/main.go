@@ -128,15 +128,26 @@ func experiment(ctx context.Context, workshop lab.Workshop, o options) (report l
 	if len(o.command) > 0 {
 		machine.Keys = os.Stdin
 	}
-	built := time.Now()
+	built, usedBuilding := time.Now(), childrenCPU()
 	err = machine.Run(ctx)
 	if len(o.command) == 0 {
-		fmt.Fprintf(os.Stderr, "lab: built in %.1f s, ran for %.1f s\n", built.Sub(started).Seconds(), time.Since(built).Seconds())
+		fmt.Fprintf(os.Stderr, "lab: built in %.1f s, ran for %.1f s, with %.1f s of processor time\n",
+			built.Sub(started).Seconds(), time.Since(built).Seconds(), (childrenCPU() - usedBuilding).Seconds())
 	}
 	if err != nil {
 		return report, err
 	}
 	return workshop.ReadReport()
+}
+
+// childrenCPU is the processor time of what was started and has ended: what a run
+// costs however busy the machine is.
+func childrenCPU() time.Duration {
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_CHILDREN, &used); err != nil {
+		return 0
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
 // conclude prints what tests have come to, or makes an error of a command's end.
