@@ -19,10 +19,6 @@ import (
 	"sabrefs/tests/lab/early"
 )
 
-// packageTimeout ends the tests of one package. It is no expectation: a hanging
-// test shall give its goroutines' stacks while the laboratory is still there.
-const packageTimeout = 8 * time.Minute
-
 // Workshop builds what the laboratory needs in a directory of the host.
 type Workshop struct {
 	Root      string // of the tree
@@ -80,8 +76,9 @@ func OpenWorkshop(root string, downloads Downloads) (w Workshop, err error) {
 func (w Workshop) Close() error { return os.RemoveAll(w.WorkDir) }
 
 // BuildTests compiles the tests whose names begin with TestKVM and match. It is
-// an error if there is none.
-func (w Workshop) BuildTests(ctx context.Context, match *regexp.Regexp) ([]TestBinary, error) {
+// an error if there is none. The tests of a package that take longer than timeout
+// end with their goroutines' stacks.
+func (w Workshop) BuildTests(ctx context.Context, match *regexp.Regexp, timeout time.Duration) ([]TestBinary, error) {
 	found, err := findTests(ctx, w.Root, match)
 	if err != nil {
 		return nil, err
@@ -93,7 +90,7 @@ func (w Workshop) BuildTests(ctx context.Context, match *regexp.Regexp) ([]TestB
 	for position, p := range found {
 		name := fmt.Sprintf("%02d-%s.test", position, filepath.Base(p.Dir))
 		binaries[position] = TestBinary{
-			Package: p.ImportPath, Dir: p.Dir, Path: filepath.Join(FilesDir, name), Names: p.names, Timeout: packageTimeout,
+			Package: p.ImportPath, Dir: p.Dir, Path: filepath.Join(FilesDir, name), Names: p.names, Timeout: timeout,
 		}
 		links.Go(func() error {
 			_, err := goCommand(ctx, p.moduleDir, "test", "-c", stripped, "-o", filepath.Join(w.filesDir(), name), p.ImportPath)

@@ -110,7 +110,8 @@ func experiment(ctx context.Context, workshop lab.Workshop, o options) (report l
 	started := time.Now()
 	plan := workshop.NewPlan(len(o.command) == 0)
 	if plan.Command = o.command; len(o.command) == 0 {
-		if plan.Tests, err = workshop.BuildTests(ctx, o.match); err != nil {
+		// Earlier than the machine, so that a hanging test can still say where.
+		if plan.Tests, err = workshop.BuildTests(ctx, o.match, o.deadline*2/3); err != nil {
 			return report, err
 		}
 	}
