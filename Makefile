@@ -28,6 +28,9 @@ export CGO_ENABLED := 0
 LINT = go tool -modfile=tools/go.mod golangci-lint
 SCRIPTS = $(wildcard .ci/run tests/*.sh tests/*/*.sh)
 
+# A module of its own: what Firecracker's SDK depends on stays out of the product's.
+SDK_TESTS = tests/firecracker
+
 # Packages with tests, without tests/ itself: there the work is done by other
 # processes, which the race detector does not see.
 PACKAGES_TO_RACE = go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./... \
@@ -62,6 +65,7 @@ deps: ## Install the Debian packages that tests and lint need (as root)
 .PHONY: test
 test: deps ## Run all tests, with a real guest on a real mount (GOTESTFLAGS)
 	go test -timeout 30m $(GOTESTFLAGS) ./...
+	go -C $(SDK_TESTS) test -timeout 15m $(GOTESTFLAGS) ./...
 
 .PHONY: test-one-cpu
 test-one-cpu: ## Run fs, prefetch and store on one processor, where a deadlock with the kernel shows
@@ -76,6 +80,7 @@ race: ## Run tests of all packages but tests/ under the race detector (needs gcc
 .PHONY: vet
 vet: ## Run go vet
 	go vet ./...
+	go -C $(SDK_TESTS) vet ./...
 
 # SABREFS_IAA reaches the daemons and tools that tests start, too.
 .PHONY: test-model
@@ -87,6 +92,7 @@ lint: ## Run golangci-lint (pinned in tools/go.mod), go mod tidy -diff and shell
 	$(LINT) config verify
 	$(LINT) run
 	go mod tidy -diff
+	go -C $(SDK_TESTS) mod tidy -diff
 	@command -v shellcheck >/dev/null || { echo 'make lint: shellcheck is missing, run tests/deps.sh' >&2; exit 1; }
 	shellcheck $(SCRIPTS)
 
@@ -117,7 +123,7 @@ demo: build deps ## Pack, mount, resume, record and start cold a guest before yo
 	tests/demo.sh
 
 .PHONY: check
-check: lint vet imports test race ## Everything CI checks: lint, vet, imports, test, race
+check: lint vet imports test race lab ## Everything CI checks: lint, vet, imports, test, race, lab
 
 .PHONY: man
 man: build ## Generate man pages into docs/man
