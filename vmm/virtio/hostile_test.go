@@ -214,6 +214,15 @@ func FuzzQueue(f *testing.F) {
 	le.PutUint16(seed[130:], 2)
 	le.PutUint16(seed[134:], 3)
 	f.Add(seed, uint8(2))
+	// A chain that loops, one whose table is the ring itself, a queue of one.
+	loop := bytes.Clone(seed)
+	le.PutUint16(loop[2*16+12:], flagNext|flagWrite)
+	f.Add(loop, uint8(3))
+	ring := bytes.Clone(seed)
+	le.PutUint64(ring[3*16:], fuzzAddr)
+	f.Add(ring, uint8(3))
+	le.PutUint16(ring[130:], 1)
+	f.Add(ring, uint8(0))
 	f.Add(seed, uint8(0))
 	f.Fuzz(func(t *testing.T, data []byte, size uint8) {
 		mem := newRAM()
