@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestKVMWriteToPort(t *testing.T) {
@@ -129,7 +131,10 @@ func TestKVMKickBeforeRun(t *testing.T) {
 	}
 }
 
-func TestKVMInterruptLineWakesGuest(t *testing.T) {
+// newSleeper makes a machine that halts until IRQ 4, whose handler writes to port
+// 0x81.
+func newSleeper(t *testing.T) *testMachine {
+	t.Helper()
 	m := newMachine(t,
 		0xb0, 0x11, 0xe6, 0x20, // mov $0x11, %al; out %al, $0x20: initialize the PIC
 		0xb0, 0x20, 0xe6, 0x21, // vectors from 0x20
@@ -142,10 +147,27 @@ func TestKVMInterruptLineWakesGuest(t *testing.T) {
 	)
 	copy(m.ram[4*0x24:], []byte{0x00, 0x30, 0, 0}) // IRQ 4 at 0:0x3000
 	copy(m.ram[0x3000:], []byte{0xe6, 0x81})       // out %al, $0x81
+	return m
+}
+
+func TestKVMInterruptLineWakesGuest(t *testing.T) {
+	m := newSleeper(t)
 	defer time.AfterFunc(20*time.Millisecond, func() {
 		_ = m.vm.SetIRQLine(4, true)
 		_ = m.vm.SetIRQLine(4, false)
 	}).Stop()
+	if exit := m.run(t, IO); exit.Port != 0x81 {
+		t.Errorf("%v", exit)
+	}
+}
+
+func TestKVMEventfdWakesGuest(t *testing.T) {
+	m := newSleeper(t)
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+	wantNoError(t, err)
+	defer func() { wantNoError(t, unix.Close(fd)) }()
+	wantNoError(t, m.vm.IRQFD(fd, 4))
+	defer time.AfterFunc(20*time.Millisecond, func() { _, _ = unix.Write(fd, []byte{1, 0, 0, 0, 0, 0, 0, 0}) }).Stop()
 	if exit := m.run(t, IO); exit.Port != 0x81 {
 		t.Errorf("%v", exit)
 	}
