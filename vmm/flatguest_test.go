@@ -33,6 +33,8 @@ var (
 	crash = []byte{0x0f, 0x0b} // ud2
 	// poke writes where nothing is, in the hole.
 	poke = []byte{0xb8, 0, 0, 0, 0xe0, 0xc6, 0x00, 1} // mov eax, 0xe0000000; mov byte [rax], 1
+	// stray goes on there, and KVM has no instruction to run.
+	stray = []byte{0xb8, 0, 0, 0, 0xe0, 0xff, 0xe0} // mov eax, 0xe0000000; jmp rax
 	// peek reads there, and writes what it got to the console.
 	peek = []byte{
 		0xb8, 0, 0, 0, 0xe0, // mov eax, 0xe0000000

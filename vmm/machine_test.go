@@ -101,6 +101,7 @@ func TestKVMGuestFails(t *testing.T) {
 		text  string
 	}{
 		{"triple fault", crash, ErrTripleFault, "vCPU 0"},
+		{"runs where nothing is", stray, ErrInternal, "(instruction at 0xe0000000)"},
 		{"writes where nothing is", poke, ErrUnmapped, "1 bytes at 0xe0000000 (instruction at 0x1000"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -125,12 +125,31 @@ func (s *savedMachine) decode(sections []state.Section) error {
 	if err := s.contents.check(s.hardware.MemoryBytes); err != nil {
 		return err
 	}
+	if err := s.sort(sections); err != nil {
+		return err
+	}
+	return s.decodeKVM(sections)
+}
+
+// sort takes the devices out, and refuses what nobody would look at: the guest
+// would not be the one that was saved.
+func (s *savedMachine) sort(sections []state.Section) error {
+	limits := map[state.Kind]int{
+		state.KindMachine: 1, state.KindMemory: 1, state.KindVM: 1,
+		state.KindVCPU: s.hardware.VCPUCount, state.KindDevice: state.MaxSections,
+	}
 	for _, section := range sections {
-		if section.Kind == state.KindDevice {
+		limit, known := limits[section.Kind]
+		switch {
+		case !known:
+			return fmt.Errorf("%w: section %v is unknown", ErrVersion, section.Kind)
+		case int64(section.Index) >= int64(limit):
+			return fmt.Errorf("%w: section %v %d, where there can be %d", ErrDamaged, section.Kind, section.Index, limit)
+		case section.Kind == state.KindDevice:
 			s.devices = append(s.devices, section)
 		}
 	}
-	return s.decodeKVM(sections)
+	return nil
 }
 
 func (c *savedContents) check(memoryBytes int64) error {

@@ -396,6 +396,17 @@ func changedSections() map[string]sectionChange {
 		"a processor with more": func(sections []state.Section) ([]state.Section, error) {
 			return withAllFeatures(sections), ErrMissingFeatures
 		},
+		"a kind from the future": func(sections []state.Section) ([]state.Section, error) {
+			return append(sections, state.Section{Kind: 99}), ErrVersion
+		},
+		"one vCPU too many": func(sections []state.Section) ([]state.Section, error) {
+			extra, _ := state.Find(sections, state.KindVCPU, 0)
+			extra.Index = 1
+			return append(sections, extra), ErrDamaged
+		},
+		"one device too many": func(sections []state.Section) ([]state.Section, error) {
+			return append(sections, state.Section{Kind: state.KindDevice, Index: 77, Name: "serial"}), ErrDamaged
+		},
 		"another device": func(sections []state.Section) ([]state.Section, error) {
 			i := slices.IndexFunc(sections, func(s state.Section) bool { return s.Kind == state.KindDevice })
 			sections[i].Name = "flux capacitor"
