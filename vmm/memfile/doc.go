@@ -22,8 +22,9 @@
 // on one would compute with zeros. A filesystem or a copy can also lose which
 // pages are holes. Therefore whoever writes a later diff keeps [Witness] values
 // apart from it: a few pages with their checksums, some that the diff lacks and
-// some that it has as zeros. Only a file that was merged right satisfies them
-// all ([CheckWitnesses]).
+// some that it has as zeros. A diff that was not merged does not satisfy them
+// ([CheckWitnesses]). Another base is noticed if it differs in one of these pages:
+// witnesses are no checksum of the whole, which would take reading it.
 //
 // # Invariants
 //
