@@ -63,6 +63,9 @@ func (w Workshop) filesDir() string { return filepath.Join(w.WorkDir, "files") }
 // shareDir is shared with the machine, which writes its report there.
 func (w Workshop) shareDir() string { return filepath.Join(w.WorkDir, "share") }
 
+// MonitorPath is for QEMU's monitor.
+func (w Workshop) MonitorPath() string { return filepath.Join(w.WorkDir, "monitor") }
+
 // OpenWorkshop makes the work directory.
 func OpenWorkshop(root string, downloads Downloads) (w Workshop, err error) {
 	w = Workshop{Root: root, Downloads: downloads}
@@ -185,7 +188,8 @@ func (w Workshop) ReadReport() (Report, error) {
 	if err != nil {
 		return report, fmt.Errorf("the laboratory ended without a report: %w", err)
 	}
-	return report, json.Unmarshal(text, &report)
+	err = json.Unmarshal(text, &report)
+	return report, err
 }
 
 func copyFile(target, source string) error {

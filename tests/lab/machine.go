@@ -2,16 +2,20 @@ package lab
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os/exec"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"sabrefs/cmd/sabrefs-bench/qemu"
 	"sabrefs/tests/lab/early"
 )
 
@@ -31,6 +35,8 @@ type Machine struct {
 	// Console gets what the machine says, Keys (or nil) are typed there.
 	Console io.Writer
 	Keys    io.Reader
+	// MonitorPath is where QEMU's monitor gets its socket.
+	MonitorPath string
 }
 
 // share is a directory of the host at the same path inside.
@@ -55,6 +61,12 @@ func (m Machine) Run(ctx context.Context) error {
 	command.Stdin, command.Stdout = m.Keys, m.Console
 	var problems strings.Builder
 	command.Stderr = &problems
+	command.Cancel = func() error {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			fmt.Fprintln(m.Console, m.autopsy())
+		}
+		return command.Process.Kill()
+	}
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	err := command.Run()
 	if ctx.Err() != nil {
@@ -66,6 +78,39 @@ func (m Machine) Run(ctx context.Context) error {
 	return nil
 }
 
+// autopsyTimeout: a monitor that does not answer is no reason to wait.
+const autopsyTimeout = 5 * time.Second
+
+// autopsy says where the processors of a machine are that took too long, for a
+// hang of the emulator or of the kernel leaves nothing else.
+func (m Machine) autopsy() string {
+	ctx, cancel := context.WithTimeout(context.Background(), autopsyTimeout)
+	defer cancel()
+	text, err := askMonitor(ctx, m.MonitorPath, "info registers -a")
+	if err != nil {
+		return fmt.Sprintf("lab: no word from QEMU's monitor: %v", err)
+	}
+	return "lab: the processors when time was up:\n" + text
+}
+
+func askMonitor(ctx context.Context, path, question string) (answer string, err error) {
+	connection, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
+	if err != nil {
+		return "", err
+	}
+	monitor, err := qemu.NewMonitor(ctx, connection)
+	if err != nil {
+		return "", err
+	}
+	defer monitor.Close()
+	quoted, err := monitor.Execute(ctx, "human-monitor-command", map[string]string{"command-line": question})
+	if err != nil {
+		return "", err
+	}
+	err = json.Unmarshal(quoted, &answer)
+	return answer, err
+}
+
 func (m Machine) arguments() []string {
 	arguments := []string{
 		"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
@@ -74,6 +119,7 @@ func (m Machine) arguments() []string {
 		"-kernel", m.KernelPath, "-initrd", m.InitramfsPath, "-append", kernelCommandLine,
 		"-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
 		"-device", "virtio-rng-pci",
+		"-qmp", "unix:" + optionValue(m.MonitorPath) + ",server=on,wait=off",
 	}
 	for _, mount := range m.Mounts {
 		option := fmt.Sprintf("local,path=%s,mount_tag=%s,security_model=none,multidevs=remap",

@@ -125,6 +125,7 @@ func experiment(ctx context.Context, workshop lab.Workshop, o options) (report l
 	machine := lab.Machine{
 		KernelPath: workshop.Downloads.KernelPath(), InitramfsPath: initramfsPath,
 		Mounts: plan.Mounts, MemoryMiB: o.memoryMiB, Console: o.out,
+		MonitorPath: workshop.MonitorPath(),
 	}
 	if len(o.command) > 0 {
 		machine.Keys = os.Stdin

@@ -56,7 +56,8 @@ func readPlan() (plan lab.Plan, err error) {
 	if err != nil {
 		return plan, err
 	}
-	return plan, json.Unmarshal(text, &plan)
+	err = json.Unmarshal(text, &plan)
+	return plan, err
 }
 
 // startWorker starts this program again, on the serial console as its terminal,
