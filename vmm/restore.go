@@ -84,8 +84,9 @@ func (m *Machine) mapMemory(cfg RestoreConfig, contents savedContents) error {
 	return nil
 }
 
-// load puts saved state into the machine. The clock, which runs from then on,
-// comes last and close to the vCPUs' own clocks.
+// load puts saved state into the machine. The clock, which runs from then on, comes
+// close to the vCPUs' own clocks; devices come last, since they raise interrupts that
+// are pending once more, which the controllers' own state would undo.
 func (m *Machine) load(saved *savedMachine) error {
 	supported, err := m.system.SupportedCPUID()
 	if err != nil {
@@ -96,9 +97,6 @@ func (m *Machine) load(saved *savedMachine) error {
 			return err
 		}
 	}
-	if err := m.loadDevices(saved.devices); err != nil {
-		return err
-	}
 	for i, cpu := range m.vcpus {
 		if err := cpu.SetState(saved.vcpus[i]); err != nil {
 			return fmt.Errorf("%w: %w", ErrDamaged, err)
@@ -107,5 +105,5 @@ func (m *Machine) load(saved *savedMachine) error {
 	if err := m.vm.SetState(saved.vm); err != nil {
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
-	return nil
+	return m.loadDevices(saved.devices)
 }

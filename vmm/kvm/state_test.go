@@ -220,12 +220,12 @@ func TestKVMStateWithPIT(t *testing.T) {
 		0xe6, 0x83, // out %al, $0x83
 		0xcf, // iret
 	})
-	wantPort(t, m, 0x83)
-	wantPort(t, m, 0x83)
-	n, _ := restore(t, m.save(t))
-	for range 3 {
-		wantPort(t, n, 0x83)
+	// Often, because a tick may be half done when the state is taken.
+	for range 10 {
+		wantPort(t, m, 0x83)
+		m, _ = restore(t, m.save(t))
 	}
+	wantPort(t, m, 0x83)
 }
 
 // A state that was put into a machine comes out of it the same.

@@ -3,6 +3,7 @@
 package kvm
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 )
@@ -38,8 +39,41 @@ func (v *VM) State() (VMState, error) {
 	if err != nil {
 		return VMState{}, err
 	}
+	s.settleLines()
 	return s, nil
 }
+
+// settleLines has all edge-triggered lines at rest. Interrupts by edges are pulses here,
+// those of devices and of the PIT alike, and a pulse takes two steps. A state that was
+// taken in between has the line high: the chip that gets it back would wait for its fall,
+// take no notice of the next rise, and the PIT, whose tick was not acknowledged, would
+// never tick again. The interrupt itself is not lost by this: the PICs keep the request,
+// and the IOAPIC has passed it on, or has dropped it if it is masked.
+func (s *VMState) settleLines() {
+	for _, pic := range []*PIC{&s.PICMaster, &s.PICSlave} {
+		pic[picLastIRR] &= pic[picELCR]
+	}
+	irr := binary.LittleEndian.Uint32(s.IOAPIC[ioapicIRR:])
+	for pin := range ioapicPins {
+		entry := binary.LittleEndian.Uint64(s.IOAPIC[ioapicTable+8*pin:])
+		if entry&ioapicLevelTriggered == 0 {
+			irr &^= 1 << pin
+		}
+	}
+	binary.LittleEndian.PutUint32(s.IOAPIC[ioapicIRR:], irr)
+}
+
+// Where things are in struct kvm_pic_state and struct kvm_ioapic_state of
+// arch/x86/include/uapi/asm/kvm.h.
+const (
+	picLastIRR = 0  // lines as they were last: a rise from 0 is an edge
+	picELCR    = 14 // lines that are level-triggered
+
+	ioapicIRR            = 16
+	ioapicTable          = 24 // an entry of 8 bytes for each pin
+	ioapicPins           = 24
+	ioapicLevelTriggered = 1 << 15
+)
 
 // SetState puts a saved state into a machine. Set those of all vCPUs before: an
 // interrupt that is pending in a chip is delivered here, and the local APIC that it
