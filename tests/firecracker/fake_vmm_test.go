@@ -78,7 +78,7 @@ func newFake(shape api.Shape, saved savedFake, memory []byte, state api.MachineS
 }
 
 func bootFake(_ context.Context, r api.BootRequest) (api.Machine, error) {
-	if kernel, err := os.ReadFile(r.Kernel); err != nil || string(kernel) != string(guest.Image()) {
+	if kernel, err := os.ReadFile(r.Kernel); err != nil || string(kernel) != string(guest.ELF()) {
 		return nil, fmt.Errorf("%s is not the image of the guest: %w", r.Kernel, err)
 	}
 	mib, err := strconv.Atoi(regexp.MustCompile(`mib=(\d+)`).FindStringSubmatch(r.CommandLine + " mib=1")[1])

@@ -57,7 +57,7 @@ func onKVM(t *testing.T) vmm {
 func writeKernel(t *testing.T, dir string) string {
 	t.Helper()
 	path := filepath.Join(dir, "guest.bin")
-	if err := os.WriteFile(path, guest.Image(), 0o600); err != nil {
+	if err := os.WriteFile(path, guest.ELF(), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return path

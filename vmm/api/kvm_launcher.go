@@ -3,16 +3,13 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 
 	"sabrefs/vmm"
-	"sabrefs/vmm/guest"
 )
 
 // KVMOptions say what machines have that no client asks for.
@@ -30,11 +27,7 @@ func KVM(opts KVMOptions) Launcher {
 }
 
 func (o KVMOptions) boot(ctx context.Context, r BootRequest) (Machine, error) {
-	config, err := o.config(r)
-	if err != nil {
-		return nil, err
-	}
-	m, err := vmm.New(ctx, config)
+	m, err := vmm.New(ctx, o.config(r))
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +35,7 @@ func (o KVMOptions) boot(ctx context.Context, r BootRequest) (Machine, error) {
 }
 
 // config turns a request into what the machine takes.
-func (o KVMOptions) config(r BootRequest) (vmm.Config, error) {
+func (o KVMOptions) config(r BootRequest) vmm.Config {
 	c := vmm.Config{
 		MemoryBytes: r.MemoryBytes, VCPUCount: r.VCPUCount, TrackDirtyPages: r.TrackDirtyPages, HugePages: r.HugePages,
 		Kernel: r.Kernel, Initrd: r.Initrd, CommandLine: r.CommandLine,
@@ -58,11 +51,7 @@ func (o KVMOptions) config(r BootRequest) (vmm.Config, error) {
 		}
 		c.Drives = append(c.Drives, drive)
 	}
-	flat, err := readBuiltInGuest(r.Kernel)
-	if flat != nil {
-		c.Kernel, c.Flat = "", flat
-	}
-	return c, err
+	return c
 }
 
 // partitionRoot tells the kernel that its root is a partition.
@@ -72,27 +61,6 @@ func partitionRoot(d Drive) string {
 		access = "ro"
 	}
 	return fmt.Sprintf("root=PARTUUID=%s %s", d.PartUUID, access)
-}
-
-// readBuiltInGuest returns the image of the built-in guest if that is what the
-// file holds, and nil if it holds something else. The image has no header that
-// would tell, and no kernel is like it.
-func readBuiltInGuest(path string) ([]byte, error) {
-	image := guest.Image()
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	content := make([]byte, len(image)+1)
-	n, err := io.ReadFull(file, content)
-	if errors.Is(err, io.ErrUnexpectedEOF) && bytes.Equal(content[:n], image) {
-		return image, nil
-	}
-	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return nil, nil
-	}
-	return nil, fmt.Errorf("reading kernel %s: %w", path, err)
 }
 
 func (o KVMOptions) restore(ctx context.Context, r RestoreRequest) (Machine, error) {
@@ -110,6 +78,11 @@ func (o KVMOptions) created(m *vmm.Machine, hugePages bool, log *slog.Logger) Ma
 	if o.Created != nil {
 		o.Created(m)
 	}
+	return OfKVM(m, hugePages, log)
+}
+
+// OfKVM makes a machine that exists already one for [Server.Adopt].
+func OfKVM(m *vmm.Machine, hugePages bool, log *slog.Logger) Machine {
 	return kvmMachine{Machine: m, hugePages: hugePages, log: log}
 }
 
