@@ -94,6 +94,9 @@ func (m *Machine) build(ctx context.Context, cfg Config) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if err := m.watch.inKVM(m.createVM); err != nil {
+		return err
+	}
 	if err := m.assemble(); err != nil {
 		return err
 	}
@@ -104,7 +107,7 @@ func (m *Machine) build(ctx context.Context, cfg Config) error {
 	return nil
 }
 
-// assemble makes the devices, and the KVM machine around the memory.
+// assemble makes the devices and the vCPUs, and gives the memory to the KVM machine.
 func (m *Machine) assemble() error {
 	var err error
 	m.devices, err = newDevices(m.hardware, world{
@@ -113,7 +116,7 @@ func (m *Machine) assemble() error {
 	if err != nil {
 		return err
 	}
-	if err := m.watch.inKVM(m.createVM); err != nil {
+	if err := m.watch.inKVM(m.createVCPUs); err != nil {
 		return err
 	}
 	for slot, r := range m.memory.Regions() {
@@ -124,6 +127,8 @@ func (m *Machine) assemble() error {
 	return nil
 }
 
+// createVM makes the KVM machine with its chips: what does not depend on what the
+// machine is made of.
 func (m *Machine) createVM() error {
 	var err error
 	if m.system, err = kvm.Open(); err != nil {
@@ -132,12 +137,16 @@ func (m *Machine) createVM() error {
 	if m.vm, err = m.system.CreateVM(); err != nil {
 		return err
 	}
-	err = errors.Join(
+	return errors.Join(
 		m.vm.SetTSSAddress(tssAddr),
 		m.vm.SetIdentityMap(identityMapAddr),
 		m.vm.CreateIRQChip(),
 		m.vm.CreatePIT(),
 	)
+}
+
+func (m *Machine) createVCPUs() error {
+	var err error
 	for id := 0; err == nil && id < m.hardware.VCPUCount; id++ {
 		var cpu *kvm.VCPU
 		if cpu, err = m.vm.CreateVCPU(id); err == nil {

@@ -24,19 +24,13 @@ func Restore(ctx context.Context, cfg RestoreConfig) (*Machine, error) {
 	return m, nil
 }
 
-// rebuild makes all parts of a machine from a snapshot.
+// rebuild makes all parts of a machine from a snapshot. The kernel makes its part
+// meanwhile, which takes longer than to read and map the files.
 func (m *Machine) rebuild(ctx context.Context, cfg RestoreConfig) error {
-	saved, err := readState(cfg.StatePath)
-	if err != nil {
-		return err
-	}
-	if m.hardware, err = saved.hardware.withDrives(cfg.Drives); err != nil {
-		return err
-	}
-	if err := m.mapMemory(cfg, saved.contents); err != nil {
-		return err
-	}
-	if err := ctx.Err(); err != nil {
+	made := make(chan error, 1)
+	go func() { made <- m.watch.inKVM(m.createVM) }()
+	saved, err := m.openSnapshot(cfg)
+	if err := errors.Join(err, <-made, ctx.Err()); err != nil {
 		return err
 	}
 	if err := m.assemble(); err != nil {
@@ -47,6 +41,18 @@ func (m *Machine) rebuild(ctx context.Context, cfg RestoreConfig) error {
 	}
 	m.watch.mark(&m.watch.state)
 	return nil
+}
+
+// openSnapshot reads the state and maps the memory.
+func (m *Machine) openSnapshot(cfg RestoreConfig) (*savedMachine, error) {
+	saved, err := readState(cfg.StatePath)
+	if err != nil {
+		return nil, err
+	}
+	if m.hardware, err = saved.hardware.withDrives(cfg.Drives); err != nil {
+		return nil, err
+	}
+	return saved, m.mapMemory(cfg, saved.contents)
 }
 
 // withDrives replaces paths of drives.

@@ -23,7 +23,8 @@ type Timings struct {
 	FirstOutput time.Duration `json:"first_output_ns"`
 
 	// KVM is no point in time: it is how long the kernel took to make the
-	// machine and its vCPUs, the part of State that nobody can do without.
+	// machine and its vCPUs, which nobody can do without. A restore opens and
+	// maps its files meanwhile.
 	KVM time.Duration `json:"kvm_ns"`
 	// Waiting is how long the machine was ready and waited to be told to run,
 	// also a part of FirstInstruction.
