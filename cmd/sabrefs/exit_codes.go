@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -18,16 +19,17 @@ const (
 	exitOK          = 0   // done
 	exitFailure     = 1   // any other failure
 	exitUsage       = 2   // wrong arguments or option values
-	exitDamaged     = 3   // an image or a trace is not one, is truncated or is corrupt
-	exitUnsupported = 4   // an image or a trace is of a newer version or needs a feature this build lacks
+	exitDamaged     = 3   // an image, a trace, a kernel or a snapshot is not one, is truncated or is corrupt
+	exitUnsupported = 4   // an image, a trace or a snapshot is of another version or needs a feature that is missing here
 	exitExists      = 5   // the target exists; --force replaces it
 	exitBusy        = 6   // the target is being written, or the mount point or mount is in use
 	exitNoSpace     = 7   // no space left for the target
 	exitChanged     = 8   // the input changed while it was read
-	exitParent      = 9   // a parent image is missing or is another one; a trace is of another image
+	exitParent      = 9   // a parent image is missing or is another one; a trace or a memory file does not belong to the rest
 	exitNotFound    = 10  // a file or directory does not exist
 	exitPermission  = 11  // the system refused access
-	exitNotReady    = 12  // doctor: this machine lacks what mounting needs
+	exitNotReady    = 12  // doctor: this machine lacks what mounting needs; vm: it has no KVM
+	exitGuest       = 13  // vm: the guest crashed
 	exitInterrupted = 130 // SIGINT or SIGTERM
 )
 
@@ -36,16 +38,17 @@ const exitCodesHelp = `Exit codes:
   0    done
   1    any other failure
   2    wrong arguments or option values
-  3    an image or a trace is not one, is truncated or is corrupt
-  4    an image or a trace is of a newer version, or needs a feature this build lacks
+  3    an image, a trace, a kernel or a snapshot is not one, is truncated or is corrupt
+  4    an image, a trace or a snapshot is of another version, or needs what this build or processor lacks
   5    the target exists (--force replaces it)
   6    the target is being written, or the mount point or mount is in use
   7    no space left for the target
   8    the input changed while it was read
-  9    a parent image is missing or is another one; a trace is of another image
+  9    a parent image is missing or is another one; a trace or a memory file does not belong to the rest
   10   a file or directory does not exist
   11   the system refused access
-  12   doctor: this machine lacks what mounting needs
+  12   doctor: this machine lacks what mounting needs; vm: it has no KVM
+  13   vm: the guest crashed
   130  interrupted`
 
 // usageError marks wrong arguments.
@@ -53,11 +56,9 @@ type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
-// exitClasses are tried in order: the first error class that matches decides.
-var exitClasses = []struct {
-	class error
-	code  int
-}{
+// exitClasses are tried in order: the first error class that matches decides. Those of
+// machines come first: that there is no KVM says more than that a file does not exist.
+var exitClasses = slices.Concat(vmExitClasses, []exitClass{
 	{context.Canceled, exitInterrupted},
 	{store.ErrNotImage, exitDamaged},
 	{store.ErrTruncated, exitDamaged},
@@ -85,6 +86,12 @@ var exitClasses = []struct {
 	{sabrefsfs.ErrMountPoint, exitUsage},
 	{sabrefsfs.ErrNested, exitUsage},
 	{sabrefsfs.ErrTraceDir, exitUsage},
+})
+
+// exitClass gives the errors of a class their exit code.
+type exitClass struct {
+	class error
+	code  int
 }
 
 // exitCode is the only place that turns errors into exit codes.

@@ -37,7 +37,7 @@ doctor.
 		return usageError{fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath())}
 	})
 	root.AddCommand(newPackCommand(), newRepackCommand(), newUnpackCommand(), newVerifyCommand(), newInspectCommand(),
-		newMountCommand(), newUmountCommand(), newStatsCommand(), newListCommand(), newWorkingSetCommand(),
+		newMountCommand(), newUmountCommand(), newStatsCommand(), newListCommand(), newWorkingSetCommand(), newVMCommand(),
 		newDoctorCommand(), newVersionCommand(), newManCommand(), newLookUpCommand())
 	checkGeneratedCommands(root)
 	return root
