@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -181,15 +182,20 @@ func (w Workshop) NewPlan(treeReadOnly bool) Plan {
 	}
 }
 
-// ReadReport reads what the laboratory has written.
-func (w Workshop) ReadReport() (Report, error) {
+// ReadReport reads what the laboratory has written, and takes it away. A machine that
+// has stalled may have written nothing.
+func (w Workshop) ReadReport(stalled bool) (Report, error) {
 	var report Report
-	text, err := os.ReadFile(filepath.Join(w.shareDir(), reportFile))
+	path := filepath.Join(w.shareDir(), reportFile)
+	text, err := os.ReadFile(path)
+	if stalled && errors.Is(err, fs.ErrNotExist) {
+		return report, nil
+	}
 	if err != nil {
 		return report, fmt.Errorf("the laboratory ended without a report: %w", err)
 	}
 	err = json.Unmarshal(text, &report)
-	return report, err
+	return report, errors.Join(err, os.Remove(path))
 }
 
 func copyFile(target, source string) error {

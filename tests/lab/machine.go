@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"os/exec"
 	"strconv"
@@ -35,6 +36,8 @@ type Machine struct {
 	// Console gets what the machine says, Keys (or nil) are typed there.
 	Console io.Writer
 	Keys    io.Reader
+	// StallAfter is how long the machine may say nothing; 0 for ever.
+	StallAfter time.Duration
 	// MonitorPath is where QEMU's monitor gets its socket.
 	MonitorPath string
 }
@@ -52,17 +55,26 @@ func share(tag, path string, readOnly bool) early.Mount {
 	return m
 }
 
-// Run runs the machine until it turns itself off, or ctx ends.
+// ErrStalled is returned for a machine that has said nothing for a long time. There are
+// such: under QEMU 7.2, once in some runs, both processors are busy in the kernel, with
+// a timer interrupt pending that never arrives.
+var ErrStalled = errors.New("the laboratory has stalled")
+
+// Run runs the machine until it turns itself off, ctx ends or the machine stalls.
 //
 // QEMU ends with the thread that started it, so that a killed caller leaves no
 // emulator behind. The calling goroutine must be locked to its thread for that.
 func (m Machine) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	console := &watchedWriter{out: m.Console, timer: m.stallTimer(stop), limit: m.StallAfter}
+	defer console.timer.Stop()
 	command := exec.CommandContext(ctx, qemuProgram, m.arguments()...)
-	command.Stdin, command.Stdout = m.Keys, m.Console
+	command.Stdin, command.Stdout = m.Keys, console
 	var problems strings.Builder
 	command.Stderr = &problems
 	command.Cancel = func() error {
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		if cause := context.Cause(ctx); errors.Is(cause, ErrStalled) || errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			fmt.Fprintln(m.Console, m.autopsy())
 		}
 		return command.Process.Kill()
@@ -76,6 +88,29 @@ func (m Machine) Run(ctx context.Context) error {
 		return errors.Join(fmt.Errorf("%s: %w", qemuProgram, err), errors.New(problems.String()))
 	}
 	return nil
+}
+
+// stallTimer stops the machine when it has been silent for too long.
+func (m Machine) stallTimer(stop context.CancelCauseFunc) *time.Timer {
+	limit := m.StallAfter
+	if limit == 0 {
+		limit = math.MaxInt64
+	}
+	return time.AfterFunc(limit, func() { stop(fmt.Errorf("%w: no word for %v", ErrStalled, limit)) })
+}
+
+// watchedWriter starts the timer anew with everything that is written.
+type watchedWriter struct {
+	out   io.Writer
+	timer *time.Timer
+	limit time.Duration
+}
+
+func (w *watchedWriter) Write(p []byte) (int, error) {
+	if w.limit > 0 {
+		w.timer.Reset(w.limit)
+	}
+	return w.out.Write(p)
 }
 
 // autopsyTimeout: a monitor that does not answer is no reason to wait.

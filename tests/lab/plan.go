@@ -1,6 +1,8 @@
 package lab
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"sabrefs/tests/lab/early"
@@ -44,13 +46,29 @@ type TestBinary struct {
 	Timeout time.Duration
 }
 
-// Report is what happened inside.
+// Report is what happened inside. It is written after every package, so that what
+// was done before a machine stalled is known.
 type Report struct {
 	Tests []TestResult
+	// Packages are those whose tests have all run.
+	Packages []string
 	// CommandStatus is the exit status of the plan's command.
 	CommandStatus int
 	// Failure says what went wrong besides tests and command.
 	Failure string
+}
+
+// Without returns the plan without the tests of packages that are done.
+func (p Plan) Without(done []string) Plan {
+	p.Tests = slices.DeleteFunc(slices.Clone(p.Tests), func(b TestBinary) bool { return slices.Contains(done, b.Package) })
+	return p
+}
+
+// Add adds what happened in another machine.
+func (r *Report) Add(other Report) {
+	r.Tests, r.Packages = append(r.Tests, other.Tests...), append(r.Packages, other.Packages...)
+	r.CommandStatus = other.CommandStatus
+	r.Failure = strings.TrimSpace(r.Failure + " " + other.Failure)
 }
 
 // Outcome is how a test ended, in the words of the testing package.
@@ -74,7 +92,7 @@ type TestResult struct {
 }
 
 // Count counts passes, and everything else as failures.
-func (r Report) Count() (passed, failed int) {
+func (r *Report) Count() (passed, failed int) {
 	for _, test := range r.Tests {
 		if test.Outcome == Passed {
 			passed++

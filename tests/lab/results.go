@@ -58,7 +58,7 @@ func skippedWithin(output []byte, results map[string]TestResult) {
 }
 
 // Write prints what did not pass, and as the last line the counts.
-func (r Report) Write(out io.Writer) error {
+func (r *Report) Write(out io.Writer) error {
 	var text strings.Builder
 	for _, test := range r.Tests {
 		if test.Outcome != Passed {

@@ -118,9 +118,63 @@ func experiment(ctx context.Context, workshop lab.Workshop, o options) (report l
 	if err := workshop.BuildFiles(ctx); err != nil {
 		return report, err
 	}
+	built, usedBuilding := time.Now(), childrenCPU()
+	report, err = runPlan(ctx, workshop, plan, o)
+	if len(o.command) == 0 {
+		fmt.Fprintf(os.Stderr, "lab: built in %.1f s, ran for %.1f s, with %.1f s of processor time\n",
+			built.Sub(started).Seconds(), time.Since(built).Seconds(), (childrenCPU() - usedBuilding).Seconds())
+	}
+	return report, err
+}
+
+const (
+	// maxMachines bounds how often it is begun anew when the emulator stalls.
+	maxMachines = 3
+	// stallAfter is several times what the slowest test takes without a word.
+	stallAfter = 4 * time.Minute
+)
+
+// runPlan carries out the plan. Where a machine stalls, another one runs the tests of
+// those packages that were not done: of that in which it stalled, too. If it stalls there
+// again, that is no accident.
+func runPlan(ctx context.Context, workshop lab.Workshop, plan lab.Plan, o options) (report lab.Report, err error) {
+	var stalledIn string
+	for machines := 1; ; machines++ {
+		err := runMachine(ctx, workshop, plan, o)
+		if err != nil && !errors.Is(err, lab.ErrStalled) {
+			return report, err
+		}
+		part, readErr := workshop.ReadReport(err != nil)
+		if readErr != nil {
+			return report, errors.Join(err, readErr)
+		}
+		report.Add(part)
+		plan = plan.Without(part.Packages)
+		if err == nil {
+			return report, allDone(plan)
+		}
+		if machines == maxMachines || len(plan.Tests) == 0 || plan.Tests[0].Package == stalledIn {
+			return report, err
+		}
+		stalledIn = plan.Tests[0].Package
+		fmt.Fprintf(o.out, "lab: %v, in %s; another machine goes on there\n", err, stalledIn)
+	}
+}
+
+// allDone is an error if something is left to do in a plan after a machine has ended by
+// itself, as it does after a panic.
+func allDone(rest lab.Plan) error {
+	if len(rest.Tests) > 0 {
+		return fmt.Errorf("the laboratory ended in %s before all tests were done", rest.Tests[0].Package)
+	}
+	return nil
+}
+
+// runMachine lets one machine run to its end.
+func runMachine(ctx context.Context, workshop lab.Workshop, plan lab.Plan, o options) error {
 	initramfsPath, err := workshop.BuildInitramfs(ctx, plan)
 	if err != nil {
-		return report, err
+		return err
 	}
 	machine := lab.Machine{
 		KernelPath: workshop.Downloads.KernelPath(), InitramfsPath: initramfsPath,
@@ -129,17 +183,10 @@ func experiment(ctx context.Context, workshop lab.Workshop, o options) (report l
 	}
 	if len(o.command) > 0 {
 		machine.Keys = os.Stdin
+	} else {
+		machine.StallAfter = stallAfter
 	}
-	built, usedBuilding := time.Now(), childrenCPU()
-	err = machine.Run(ctx)
-	if len(o.command) == 0 {
-		fmt.Fprintf(os.Stderr, "lab: built in %.1f s, ran for %.1f s, with %.1f s of processor time\n",
-			built.Sub(started).Seconds(), time.Since(built).Seconds(), (childrenCPU() - usedBuilding).Seconds())
-	}
-	if err != nil {
-		return report, err
-	}
-	return workshop.ReadReport()
+	return machine.Run(ctx)
 }
 
 // childrenCPU is the processor time of what was started and has ended: what a run

@@ -97,7 +97,7 @@ func buryUntil(worker int) error {
 func work() int {
 	plan, err := readPlan()
 	if err == nil {
-		err = writeReport(plan.ReportPath, carryOut(plan))
+		err = carryOut(plan)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "labinit:", err)
@@ -106,23 +106,23 @@ func work() int {
 	return 0
 }
 
-func carryOut(plan lab.Plan) lab.Report {
+func carryOut(plan lab.Plan) error {
 	if len(plan.Command) > 0 {
-		return runCommand(plan)
+		return writeReport(plan.ReportPath, runCommand(plan))
 	}
 	return runTests(plan)
 }
 
-// writeReport makes it durable on the host: the machine is turned off next.
+// writeReport replaces what was there, as a whole: the machine may be turned off, or
+// stall, at any time.
 func writeReport(path string, report lab.Report) error {
 	text, err := json.Marshal(report)
 	if err != nil {
 		return err
 	}
-	file, err := os.Create(path)
-	if err != nil {
+	const ownerOnly = 0o600
+	if err := os.WriteFile(path+".new", text, ownerOnly); err != nil {
 		return err
 	}
-	_, err = file.Write(text)
-	return errors.Join(err, file.Close())
+	return os.Rename(path+".new", path)
 }

@@ -32,7 +32,9 @@ func runCommand(plan lab.Plan) lab.Report {
 	return lab.Report{CommandStatus: command.ProcessState.ExitCode()}
 }
 
-func runTests(plan lab.Plan) (report lab.Report) {
+// runTests reports after every package: the machine may stall in the next one.
+func runTests(plan lab.Plan) error {
+	var report lab.Report
 	for _, binary := range plan.Tests {
 		fmt.Printf("lab: %s: %d tests\n", binary.Package, len(binary.Names))
 		report.Tests = append(report.Tests, runBinary(binary, plan.Environment)...)
@@ -41,8 +43,12 @@ func runTests(plan lab.Plan) (report lab.Report) {
 				Package: binary.Package, Outcome: lab.Failed, Detail: left.Error(),
 			})
 		}
+		report.Packages = append(report.Packages, binary.Package)
+		if err := writeReport(plan.ReportPath, report); err != nil {
+			return err
+		}
 	}
-	return report
+	return nil
 }
 
 func runBinary(binary lab.TestBinary, environment []string) []lab.TestResult {
