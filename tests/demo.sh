@@ -3,10 +3,25 @@
 # snapshot, packs it, mounts it, resumes an unmodified QEMU from the mount and
 # compares every answer with those that the guest gave when it was snapshotted.
 # Then it records the guest's working set, lays the image out by it, and times
-# cold starts with and without. Run by `make demo`, which builds the binaries and
-# installs what it needs first.
+# cold starts with and without. Where there is no QEMU, but KVM, it does the same with
+# the guest and the launcher that are part of sabrefs (demo-builtin.sh); where there is
+# neither, it installs QEMU, as root. Run by `make demo`, which builds the binaries.
+#
+#	tests/demo.sh [builtin|linux]    linux needs QEMU
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+guest=${1:-}
+if [ -z "$guest" ]; then
+	guest=linux
+	if ! command -v qemu-system-x86_64 >/dev/null && [ -r /dev/kvm ] && [ -w /dev/kvm ]; then
+		guest=builtin
+	fi
+fi
+if [ "$guest" = builtin ]; then
+	exec tests/demo-builtin.sh
+fi
+tests/deps.sh
 
 echo
 echo "== A snapshot of a Linux guest: python3 with numpy, 512 MiB (built once, then cached)"
