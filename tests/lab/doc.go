@@ -22,7 +22,7 @@
 // [Plan] into the initramfs and starts QEMU ([Machine]). cmd/labinit carries the
 // plan out and writes a [Report]. The laboratory lets nothing pass unseen: a test that skips,
 // one that was found but gave no result, a process or a mount left behind, each is
-// a failure, and so is a run of no tests. The emulator itself stalls at times
+// a failure, and so is a run of no tests. The emulator itself may stall
 // ([ErrStalled]): another machine then goes on with the package in which it did, and
 // the output says so.
 //

@@ -55,9 +55,8 @@ func share(tag, path string, readOnly bool) early.Mount {
 	return m
 }
 
-// ErrStalled is returned for a machine that has said nothing for a long time. There are
-// such: under QEMU 7.2, once in some runs, both processors are busy in the kernel, with
-// a timer interrupt pending that never arrives.
+// ErrStalled is returned for a machine that has said nothing for a long time. The
+// emulator has its races; see heldMachine of cmd/labinit for one.
 var ErrStalled = errors.New("the laboratory has stalled")
 
 // Run runs the machine until it turns itself off, ctx ends or the machine stalls.

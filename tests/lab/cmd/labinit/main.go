@@ -1,3 +1,5 @@
+//go:build linux && amd64
+
 // Labinit is the first process of the laboratory (see sabrefs/tests/lab). It makes
 // the machine usable, starts itself as a second process that carries out the plan,
 // buries the dead meanwhile, and turns the machine off.
@@ -44,11 +46,15 @@ func prepareAndWork() error {
 	if err := prepare(plan); err != nil {
 		return err
 	}
-	child, err := startWorker()
+	held, err := holdMachine()
 	if err != nil {
 		return err
 	}
-	return buryUntil(child)
+	child, err := startWorker()
+	if err == nil {
+		err = buryUntil(child)
+	}
+	return errors.Join(err, held.close())
 }
 
 func readPlan() (plan lab.Plan, err error) {
