@@ -1,4 +1,4 @@
-// Package state reads and writes the state file of a snapshot, snapshot_file:
+// Package state encodes and reads the state file of a snapshot, snapshot_file:
 // everything of a virtual machine but its memory.
 //
 // # Concepts
@@ -18,16 +18,14 @@
 // Encoding is canonical: equal sections make equal bytes, and what decodes
 // encodes to the bytes it came from.
 //
-// A file appears under its name whole and durable, or not at all.
-//
 // # Concurrency
 //
-// All functions may be called from any number of goroutines; two that write the
-// same path leave one of the two files.
+// All functions may be called from any number of goroutines. Writing the file, whole
+// and durable, is for the machine, which writes it together with the memory.
 //
 // # What it refuses
 //
 // Files of more than [MaxFileBytes]; sections beyond the limits; two sections
-// of the same kind and index; replacing what is not a regular file. Kinds that it
-// does not know it keeps: their owner decides.
+// of the same kind and index; what is not a regular file. Kinds that it does not
+// know it keeps: their owner decides.
 package state

@@ -4,28 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 
 	"golang.org/x/sys/unix"
 )
-
-// Write makes a state file at path, which is replaced if it is a regular file.
-// After a nil error the file is on the disk; after any other, path is as it was.
-func Write(path string, sections []Section) error {
-	file, err := Encode(sections)
-	if err != nil {
-		return inFile(err, path)
-	}
-	info, err := os.Lstat(path)
-	switch {
-	case err == nil && !info.Mode().IsRegular():
-		return &FileError{Path: path, Off: wholeFile, Err: ErrNotRegular, Detail: "it is not replaced"}
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("write VM state: %w", err)
-	}
-	return replace(path, file)
-}
 
 // Read returns the sections of the state file at path.
 func Read(path string) ([]Section, error) {
