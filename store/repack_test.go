@@ -87,7 +87,7 @@ func framesOf(t *testing.T, img *Image) (packed []string, codecs map[Codec]int) 
 // compressed again, whatever the level, and the rest is as it was asked for.
 func TestRepackTakesFramesOver(t *testing.T) {
 	r := seeded(t)
-	raw := textMemory(64 * 8)
+	raw := textMemory(64 * 2)
 	for _, codec := range allCodecs {
 		for _, pages := range []int{1, 8, 32} {
 			path, _ := packBytes(t, raw, PackOptions{Codec: codec, Raw: codec == CodecRaw, FramePages: pages, Level: LevelBetter, Engine: iaa.Software()})
