@@ -4,9 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"io"
-	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -16,15 +13,10 @@ import (
 
 // vmRestoreFlags are the options of vm restore.
 type vmRestoreFlags struct {
-	socket     string
-	id         string
-	memory     string
-	drives     driveSpecs
-	paused     bool
-	trackDirty bool
-	hugePages  bool
-	json       bool
-	verbose    bool
+	vmSessionFlags
+	memory string
+	drives driveSpecs
+	paused bool
 
 	prefetch   string
 	workingSet string
@@ -50,7 +42,9 @@ The console is on standard input and output, as for sabrefs vm run.`,
   sabrefs vm restore --memory /mnt/snapshots/one/mem_file /store/one`,
 		Args: arguments(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return runVMRestore(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), args[0], flags)
+			return flags.inSession(cmd.OutOrStdout(), cmd.ErrOrStderr(), func(s *vmSession) error {
+				return s.startFrom(cmd.Context(), args[0], flags)
+			})
 		},
 	}
 	flags.add(cmd)
@@ -59,15 +53,10 @@ The console is on standard input and output, as for sabrefs vm run.`,
 
 func (flags *vmRestoreFlags) add(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&flags.socket, "api-sock", "", "serve the control API at this socket; it must not exist")
-	f.StringVar(&flags.id, "id", "anonymous-instance", "name of the machine")
+	flags.vmSessionFlags.add(f)
 	f.StringVar(&flags.memory, "memory", "", "memory file, if it is not DIR/mem_file")
 	f.Var(&flags.drives, "drive", "where the file of a block device is now: path=FILE,id=NAME; may be repeated")
 	f.BoolVar(&flags.paused, "paused", false, "do not let it go on yet: sabrefs vm resume does")
-	f.BoolVar(&flags.trackDirty, "track-dirty-pages", false, "note written pages, for diff snapshots")
-	f.BoolVar(&flags.hugePages, "huge-pages", false, "ask for huge pages for the guest's memory")
-	f.BoolVar(&flags.json, "json", false, "print times as JSON to standard error at the end")
-	f.BoolVarP(&flags.verbose, "verbose", "v", false, "log details to standard error")
 	f.StringVar(&flags.prefetch, "prefetch", "", "packed snapshots: as for sabrefs mount")
 	f.StringVar(&flags.workingSet, "working-set", "", "packed snapshots: as for sabrefs mount")
 	f.StringVar(&flags.record, "record", "", "packed snapshots: as for sabrefs mount")
@@ -83,20 +72,6 @@ func (flags *vmRestoreFlags) mountOptions() (options []string) {
 		}
 	}
 	return options
-}
-
-func runVMRestore(ctx context.Context, out, stderr io.Writer, dir string, flags vmRestoreFlags) error {
-	session, err := newVMSession(os.Stdin, out, stderr, flags.verbose)
-	if err != nil {
-		return err
-	}
-	err = session.startFrom(ctx, dir, flags)
-	err = errors.Join(err, session.close())
-	if flags.json {
-		report := session.report(err)
-		err = errors.Join(err, report.print(stderr))
-	}
-	return err
 }
 
 // startFrom restores the machine, lets it go on and runs it to its end.

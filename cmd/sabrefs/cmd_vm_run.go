@@ -29,21 +29,16 @@ const (
 
 // vmRunFlags are the options of vm run.
 type vmRunFlags struct {
-	socket     string
-	id         string
-	kernel     string
-	flat       string
-	builtin    bool
-	initrd     string
-	cmdline    string
-	memory     byteSize
-	cpus       int
-	drives     driveSpecs
-	trackDirty bool
-	hugePages  bool
-	json       bool
-	verbose    bool
-	noSeccomp  bool
+	vmSessionFlags
+	kernel    string
+	flat      string
+	builtin   bool
+	initrd    string
+	cmdline   string
+	memory    byteSize
+	cpus      int
+	drives    driveSpecs
+	noSeccomp bool
 }
 
 func newVMRunCommand() *cobra.Command {
@@ -72,7 +67,9 @@ first instruction and its first output, in milliseconds.`,
 			if err := flags.check(cmd.Flags().Changed("cmdline")); err != nil {
 				return usageError{err}
 			}
-			return runVM(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), flags)
+			return flags.inSession(cmd.OutOrStdout(), cmd.ErrOrStderr(), func(s *vmSession) error {
+				return s.start(cmd.Context(), flags)
+			})
 		},
 	}
 	flags.add(cmd)
@@ -81,8 +78,7 @@ first instruction and its first output, in milliseconds.`,
 
 func (flags *vmRunFlags) add(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&flags.socket, "api-sock", "", "serve the control API at this socket; it must not exist")
-	f.StringVar(&flags.id, "id", "anonymous-instance", "name of the machine")
+	flags.vmSessionFlags.add(f)
 	f.StringVar(&flags.kernel, "kernel", "", "kernel: bzImage or vmlinux")
 	f.StringVar(&flags.flat, "flat", "", "flat image of 64-bit code")
 	f.BoolVar(&flags.builtin, "builtin-guest", false, "start the guest that is part of this program")
@@ -91,10 +87,6 @@ func (flags *vmRunFlags) add(cmd *cobra.Command) {
 	f.Var(&flags.memory, "memory", "memory of the machine")
 	f.IntVar(&flags.cpus, "cpus", 1, "number of processors")
 	f.Var(&flags.drives, "drive", "block device: path=FILE[,id=NAME][,readonly][,root]; may be repeated")
-	f.BoolVar(&flags.trackDirty, "track-dirty-pages", false, "note written pages, for diff snapshots")
-	f.BoolVar(&flags.hugePages, "huge-pages", false, "ask for huge pages for the guest's memory")
-	f.BoolVar(&flags.json, "json", false, "print times as JSON to standard error at the end")
-	f.BoolVarP(&flags.verbose, "verbose", "v", false, "log details to standard error")
 	// Firecracker's clients pass it; there is no filter that could be left out.
 	f.BoolVar(&flags.noSeccomp, "no-seccomp", false, "accepted for Firecracker's clients; without meaning")
 	if err := f.MarkHidden("no-seccomp"); err != nil {
@@ -128,20 +120,6 @@ func (flags *vmRunFlags) given() (count int) {
 		}
 	}
 	return count
-}
-
-func runVM(ctx context.Context, out, stderr io.Writer, flags vmRunFlags) error {
-	session, err := newVMSession(os.Stdin, out, stderr, flags.verbose)
-	if err != nil {
-		return err
-	}
-	err = session.start(ctx, flags)
-	err = errors.Join(err, session.close())
-	if flags.json {
-		report := session.report(err)
-		err = errors.Join(err, report.print(stderr))
-	}
-	return err
 }
 
 // start makes and starts the machine of the flags, if they describe one, and runs it.
