@@ -27,19 +27,27 @@ const (
 // batch is a piece of the plan: frames to decode together, and spans of guest
 // memory to push from them.
 type batch struct {
-	frames []uint32
-	spans  []span
-	// packedOff and packedEnd are bounds of the frames in the file.
+	frames  []uint32
+	spans   []span
+	extents []extent // one for each layer that has frames of the batch
+}
+
+// extent is where the frames of a batch lie in the file of one layer.
+type extent struct {
+	layer                int
 	packedOff, packedEnd int64
 }
 
 // extend moves the bounds of the batch so that they have a frame within.
 func (b *batch) extend(entry store.FrameEntry) {
-	if len(b.frames) == 0 {
-		b.packedOff = entry.PackedOff
+	end := entry.PackedOff + int64(entry.PackedLen)
+	for i := range b.extents {
+		if e := &b.extents[i]; e.layer == entry.Layer {
+			e.packedOff, e.packedEnd = min(e.packedOff, entry.PackedOff), max(e.packedEnd, end)
+			return
+		}
 	}
-	b.packedOff = min(b.packedOff, entry.PackedOff)
-	b.packedEnd = max(b.packedEnd, entry.PackedOff+int64(entry.PackedLen))
+	b.extents = append(b.extents, extent{entry.Layer, entry.PackedOff, end})
 }
 
 // span is a piece of guest memory that one call pushes. Each page has its place.
@@ -360,9 +368,9 @@ func (p *planner) use(ref store.PageRef, touch int32) {
 }
 
 // add takes a page whose bytes are zeros or in a frame that is used. Others are
-// left to demand: pages of the parent, and those in a gap for which alone a frame
-// would have to be decoded. (A frame that is first used further up is not known
-// yet; then the gap is not closed.)
+// left to demand: those in a gap for which alone a frame would have to be decoded.
+// (A frame that is first used further up is not known yet; then the gap is not
+// closed.)
 func (p *planner) add(page uint32, touch int32, ref store.PageRef) {
 	switch ref.Kind {
 	case store.PageInFrame:
@@ -371,6 +379,5 @@ func (p *planner) add(page uint32, touch int32, ref store.PageRef) {
 		}
 	case store.PageZero:
 		p.byAddress = append(p.byAddress, located{page, touch, zeroFrame, 0})
-	case store.PageInParent:
 	}
 }

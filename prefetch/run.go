@@ -149,10 +149,13 @@ const queuedBatches = 8
 // enqueue requests the frames of a batch from the disk and leaves it to the workers.
 func (r *Run) enqueue(ctx context.Context, queue chan<- batch, b batch) error {
 	r.planNanos.CompareAndSwap(0, int64(time.Since(r.began)))
-	// If the frames lie far apart, packed bytes of others would be read with them.
+	// If the frames of a layer lie far apart, packed bytes of others would be read with
+	// them.
 	const togetherBytes = 2 * batchRawBytes
-	if b.packedEnd-b.packedOff <= togetherBytes {
-		r.config.Image.WillReadFrames(b.packedOff, b.packedEnd)
+	for _, e := range b.extents {
+		if e.packedEnd-e.packedOff <= togetherBytes {
+			r.config.Image.WillReadFrames(e.layer, e.packedOff, e.packedEnd)
+		}
 	}
 	select {
 	case queue <- b:

@@ -181,7 +181,10 @@ func (a *AheadReader) locate() {
 	}
 }
 
-func byPackedOff(x, y frameRead) int { return cmp.Compare(x.entry.PackedOff, y.entry.PackedOff) }
+// byPackedOff sorts by file, and within a file by offset.
+func byPackedOff(x, y frameRead) int {
+	return cmp.Or(cmp.Compare(x.entry.Layer, y.entry.Layer), cmp.Compare(x.entry.PackedOff, y.entry.PackedOff))
+}
 
 // sortByPackedOff sorts reads and led together.
 func (a *AheadReader) sortByPackedOff() {
@@ -222,13 +225,13 @@ func (a *AheadReader) makeRoom() {
 
 // extent returns the end of the frames, from first on, that one access reads.
 func (a *AheadReader) extent(first int) int {
-	begin := a.reads[first].entry.PackedOff
+	layer, begin := a.reads[first].entry.Layer, a.reads[first].entry.PackedOff
 	last := begin
 	end := first
 	for ; end < len(a.reads); end++ {
 		e := a.reads[end].entry
 		frameEnd := e.PackedOff + int64(e.PackedLen)
-		if end > first && (e.PackedOff-last > aheadGapBytes || frameEnd-begin > aheadReadBytes) {
+		if end > first && (e.Layer != layer || e.PackedOff-last > aheadGapBytes || frameEnd-begin > aheadReadBytes) {
 			break
 		}
 		last = max(last, frameEnd)
@@ -246,7 +249,7 @@ func (a *AheadReader) readExtent(reads []frameRead) {
 		end = max(end, reads[i].entry.PackedOff+int64(reads[i].entry.PackedLen))
 	}
 	got := a.buffer.packed[:int(end-packedOff)+SlackBytes]
-	n, err := a.img.file.ReadAt(got, packedOff)
+	n, err := reads[0].entry.img.file.ReadAt(got, packedOff)
 	got = got[:n]
 	a.ReadBytes += int64(len(got))
 	a.ReadTime += time.Since(began)

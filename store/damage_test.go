@@ -136,7 +136,7 @@ func TestFlipAndReseal(t *testing.T) {
 func changeClaim(r *rand.Rand, image []byte) string {
 	for {
 		part := image[hdrCompat : hdrSectionTable+8*sectionEntryBytes]
-		if kind := SectionType(r.IntN(8)); kind != 0 {
+		if kind := SectionType(r.IntN(int(SectionChunkDigests) + 1)); kind != 0 {
 			part = sectionBytes(image, kind)
 		}
 		if len(part) == 0 {

@@ -39,18 +39,19 @@ var zeroDigests = sync.OnceValue(func() (d struct{ page, chunk Digest }) {
 // page counts as filled with zeros. The tree form makes holes cheap: a chunk
 // of zeros has a digest that is known beforehand.
 type contentDigester struct {
+	rawBytes  int64
 	pageCount int64
 	nextPage  int64
-	total     hash.Hash
+	chunks    []byte // digests of the chunks that are complete
 	chunk     hash.Hash
 }
 
 func newContentDigester(rawBytes int64) *contentDigester {
-	d := &contentDigester{pageCount: pagesOf(rawBytes), total: sha256.New(), chunk: sha256.New()}
-	var size [8]byte
-	binary.LittleEndian.PutUint64(size[:], uint64(rawBytes))
-	d.total.Write(size[:])
-	return d
+	pageCount := pagesOf(rawBytes)
+	return &contentDigester{
+		rawBytes: rawBytes, pageCount: pageCount, chunk: sha256.New(),
+		chunks: make([]byte, 0, chunksOf(pageCount)*sha256.Size),
+	}
 }
 
 // add appends the next page.
@@ -63,18 +64,21 @@ func (d *contentDigester) add(page Digest) {
 }
 
 func (d *contentDigester) endChunk() {
-	var sum Digest
-	d.total.Write(d.chunk.Sum(sum[:0]))
+	d.chunks = d.chunk.Sum(d.chunks)
 	d.chunk.Reset()
+}
+
+// addChunk appends a chunk whose digest is known, at the border of one.
+func (d *contentDigester) addChunk(digest Digest) {
+	d.chunks = append(d.chunks, digest[:]...)
+	d.nextPage = min(d.nextPage+chunkPages, d.pageCount)
 }
 
 // addZeros appends zero pages up to, not including, page.
 func (d *contentDigester) addZeros(page int64) {
 	for d.nextPage < page {
 		if d.nextPage%chunkPages == 0 && page-d.nextPage >= chunkPages {
-			chunk := zeroDigests().chunk
-			d.total.Write(chunk[:])
-			d.nextPage += chunkPages
+			d.addChunk(zeroDigests().chunk)
 			continue
 		}
 		d.add(zeroDigests().page)
@@ -84,7 +88,17 @@ func (d *contentDigester) addZeros(page int64) {
 // sum returns the digest once all pages were added.
 func (d *contentDigester) sum() Digest {
 	d.addZeros(d.pageCount)
+	return totalDigest(d.rawBytes, d.chunks)
+}
+
+// totalDigest is the digest of a content whose chunks have these digests.
+func totalDigest(rawBytes int64, chunks []byte) Digest {
+	h := sha256.New()
+	var size [8]byte
+	binary.LittleEndian.PutUint64(size[:], uint64(rawBytes))
+	h.Write(size[:])
+	h.Write(chunks)
 	var sum Digest
-	d.total.Sum(sum[:0])
+	h.Sum(sum[:0])
 	return sum
 }

@@ -27,7 +27,7 @@ func (img *Image) seekKind(rawOff int64, data bool) (int64, error) {
 		return nil
 	})
 	if err != nil {
-		return 0, inFile(img.path, err)
+		return 0, img.blame(err)
 	}
 	return min(max(rawOff, page*PageBytes), img.header.RawBytes), nil
 }
@@ -37,15 +37,16 @@ func (img *Image) seekKind(rawOff int64, data bool) (int64, error) {
 // false. It must run under guard.
 func (img *Image) seekInChunk(page int64, data bool) (int64, bool, error) {
 	end := (page/chunkPages + 1) * chunkPages
-	d, entries, err := img.chunk(page / chunkPages)
-	if err != nil {
-		return 0, false, err
-	}
-	if d.kind != chunkStored {
-		if (d.kind != chunkZero) == data {
-			return page, true, nil
-		}
+	kind, owner, entries, err := img.chunk(page / chunkPages)
+	switch {
+	case err != nil:
+		return 0, false, inFile(img.path, err)
+	case kind == chunkZero && data:
 		return end, false, nil
+	case kind == chunkZero:
+		return page, true, nil
+	case entries == nil: // what is inherited is zero where it is in the parent
+		return owner.seekInChunk(page, data)
 	}
 	for ; page < end; page++ {
 		entry := binary.LittleEndian.Uint32(entries[page%chunkPages*mapEntryBytes:])

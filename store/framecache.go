@@ -86,7 +86,11 @@ func (c *FrameCache) Close() error {
 	return c.buffers.close()
 }
 
-func cacheKey(img *Image, frame uint32) uint64 { return uint64(img.cacheID)<<32 | uint64(frame) }
+// cacheKey names a frame of any open image: children of one parent share its frames.
+func cacheKey(img *Image, frame uint32) uint64 {
+	layer, local := img.layerOf(frame)
+	return uint64(layer.cacheID)<<32 | uint64(uint32(local))
+}
 
 // Lookup returns a frame if it is in the cache.
 func (c *FrameCache) Lookup(img *Image, frame uint32) ([]byte, bool) {

@@ -12,6 +12,10 @@ type FrameEntry struct {
 	// stream needs, counted from 1; 0 for a frame that stands alone.
 	SharedTable uint8
 	CRC32       uint32 // of the raw bytes, gzip polynomial
+	// Layer is the depth of the image whose file has the frame, 0 for the root of a
+	// chain. Entries that Image.Frame returned have it.
+	Layer int
+	img   *Image // the same
 }
 
 // RawBytes is the size of the decoded frame.

@@ -13,13 +13,20 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"sabrefs/iaa/huffman"
 )
 
 // The golden image is small, deterministic and has one of everything. Its
 // frames are raw, so that no other compressor changes it.
 const (
-	goldenPath     = "testdata/golden.txt"
+	goldenPath = "testdata/golden.txt"
+	// goldenChildPath is an image whose parent is the golden one.
+	goldenChildPath = "testdata/golden-child.txt"
+	// oldGoldenPath is the golden image as it was before there were digests of pages
+	// and chunks in images.
+	oldGoldenPath  = "testdata/golden-without-digests.txt"
 	goldenRawBytes = 7*PageBytes + 100
 )
 
@@ -79,22 +86,90 @@ func packGolden(tb testing.TB) []byte {
 	wantNoError(tb, err)
 	wantNoError(tb, p.fill(context.Background()))
 	p.w.sharedTables = []huffman.Lengths{goldenTable()}
-	_, err = p.w.finish(p.digester.sum())
+	_, err = p.w.finish(p.digester)
 	wantNoError(tb, err)
 	return readFile(tb, dst)
 }
 
-func TestGoldenIsWhatIsWritten(t *testing.T) {
-	image := packGolden(t)
+func TestGoldenIsWhatIsWritten(t *testing.T) { wantGolden(t, packGolden(t), goldenPath) }
+
+func wantGolden(t *testing.T, image []byte, path string) {
+	t.Helper()
 	text := annotate(image)
 	if *update {
-		wantNoError(t, os.WriteFile(goldenPath, []byte(text), 0o644))
+		wantNoError(t, os.WriteFile(path, []byte(text), 0o644))
 	}
-	want := string(readFile(t, goldenPath))
+	want := string(readFile(t, path))
 	if text != want {
-		t.Fatalf("the image is not the golden one; if the format is meant to change, run with -update and change docs/FORMAT.md\n%s", firstDifference(text, want))
+		t.Fatalf("the image is not that of %s; if the format is meant to change, run with -update and change docs/FORMAT.md\n%s", path, firstDifference(text, want))
 	}
 	wantBytes(t, "image", image, parseAnnotated(t, want))
+}
+
+// goldenChildMemory is the golden memory, grown to 9 pages: page 2 has changed, page
+// 6 is what page 5 is, and page 5 is zeros.
+func goldenChildMemory() []byte {
+	raw := append(goldenMemory(), make([]byte, 9*PageBytes-goldenRawBytes)...)
+	copy(raw[2*PageBytes:], bytes.Repeat([]byte{0x55}, PageBytes))
+	copy(raw[6*PageBytes:], raw[5*PageBytes:6*PageBytes])
+	clear(raw[5*PageBytes : 6*PageBytes])
+	copy(raw[8*PageBytes:], bytes.Repeat([]byte{0x66}, PageBytes))
+	return raw
+}
+
+// goldenFamily writes the golden image and packs its child.
+func goldenFamily(tb testing.TB) (parent, child string) {
+	tb.Helper()
+	dir := tb.TempDir()
+	wantNoError(tb, os.MkdirAll(filepath.Join(dir, "base"), 0o755))
+	parent = writeFile(tb, filepath.Join(dir, "base", "mem_file.sabre"), goldenImage(tb))
+	child = filepath.Join(dir, "child.sabre")
+	opt := PackOptions{Raw: true, FramePages: 2, HotFramePages: 2, Workers: 2, UUID: childUUID, CreatedAt: fixedTime, Parent: parent}
+	_, err := PackFile(tb.Context(), writeFile(tb, filepath.Join(dir, "mem_file"), goldenChildMemory()), child, opt)
+	wantNoError(tb, err)
+	return parent, child
+}
+
+var childUUID = uuid.MustParse("c0112233-4455-6677-8899-aabbccddeeff")
+
+func TestGoldenChildIsWhatIsWritten(t *testing.T) {
+	_, child := goldenFamily(t)
+	wantGolden(t, readFile(t, child), goldenChildPath)
+}
+
+func TestGoldenChildReads(t *testing.T) {
+	parent, child := goldenFamily(t)
+	wantNoError(t, os.WriteFile(child, parseAnnotated(t, string(readFile(t, goldenChildPath))), 0o600))
+	wantContent(t, child, goldenChildMemory())
+	img := openImage(t, child)
+	h := img.Header()
+	wantEqual(t, "depth", h.Depth, 1)
+	wantEqual(t, "inherited frames", h.InheritedFrames, 2)
+	wantEqual(t, "parent pages", h.ParentPages, 4)
+	wantEqual(t, "frames", h.FrameCount, 2)
+	wantEqual(t, "hot frames", h.HotFrames, 1)
+	wantEqual(t, "parent", h.Parent.UUID, fixedUUID)
+	wantEqual(t, "stale", img.IsStale(), false)
+	ref, err := img.ParentRef()
+	wantNoError(t, err)
+	wantEqual(t, "place of the parent", ref.Path, "base/mem_file.sabre")
+	moved, err := img.moved()
+	wantNoError(t, err)
+	wantEqual(t, "moved pages", fmt.Sprint(moved), "[{6 5}]")
+	wantEqual(t, "path of the parent", img.Parent().Path(), parent)
+}
+
+// TestImagesWithoutDigests reads an image of a packer that wrote no digests, and
+// makes it a parent.
+func TestImagesWithoutDigests(t *testing.T) {
+	dir := t.TempDir()
+	parent := writeFile(t, filepath.Join(dir, "old.sabre"), parseAnnotated(t, string(readFile(t, oldGoldenPath))))
+	wantContent(t, parent, goldenMemory())
+	child := filepath.Join(dir, "child.sabre")
+	result, err := PackFile(t.Context(), writeFile(t, filepath.Join(dir, "mem_file"), goldenChildMemory()), child, PackOptions{Parent: parent})
+	wantNoError(t, err)
+	wantEqual(t, "parent pages", result.ParentPages, 4)
+	wantContent(t, child, goldenChildMemory())
 }
 
 func TestGoldenReads(t *testing.T) {
@@ -127,6 +202,7 @@ func TestFormatDocument(t *testing.T) {
 		"Header": headerFields(), "Section table": sectionFields(), "Trailer": trailerFields(),
 		"Page directory": directoryFields(), "Frame table": frameFields(),
 		"Working set": runFields(), "Shared tables": tableFields(),
+		"Layers": layerFields(), "Moved pages": movedFields(),
 	} {
 		chapter := chapterOf(t, text, title)
 		for _, f := range fields {
@@ -151,7 +227,7 @@ func chapterOf(t *testing.T, text, title string) string {
 // TestFormatDocumentExample keeps the worked example of docs/FORMAT.md equal to
 // the golden image.
 func TestFormatDocumentExample(t *testing.T) {
-	text, golden := string(readFile(t, "../docs/FORMAT.md")), string(readFile(t, goldenPath))
+	text, golden := string(readFile(t, "../docs/FORMAT.md")), string(readFile(t, goldenPath))+string(readFile(t, goldenChildPath))
 	lines := regexp.MustCompile(`(?m)^[0-9a-f]{6}: .*$`).FindAllString(text, -1)
 	if len(lines) < 40 {
 		t.Fatalf("docs/FORMAT.md quotes %d lines of the golden image, want all of its fields", len(lines))
@@ -214,7 +290,9 @@ func headerFields() []field {
 		{hdrFileBytes, 8, "file_bytes", asNumber},
 		{hdrParentUUID, 16, "parent_uuid", asUUID},
 		{hdrParentDigest, 32, "parent_digest", says("")},
-		{hdrParentDigest + 32, hdrSectionTable - hdrParentDigest - 32, "reserved", says("")},
+		{hdrInherited, 8, "inherited_frames", asNumber},
+		{hdrDepth, 4, "depth", asNumber},
+		{hdrDepth + 4, hdrSectionTable - hdrDepth - 4, "reserved", says("")},
 		{hdrSectionTable, maxSections * sectionEntryBytes, "sections", nil},
 		{hdrSectionTable + maxSections*sectionEntryBytes, hdrCRC - hdrSectionTable - maxSections*sectionEntryBytes, "reserved", says("")},
 		{hdrCRC, 4, "header_crc32", asCRC},
@@ -237,7 +315,7 @@ func trailerFields() []field {
 }
 
 func directoryFields() []field {
-	return []field{{0, 4, "chunk_kind", asNumber}, {4, 4, "chunk_crc32", asCRC}, {8, 8, "stored_chunk", asNumber}}
+	return []field{{0, 2, "chunk_kind", asNumber}, {2, 2, "chunk_layer", asNumber}, {4, 4, "chunk_crc32", asCRC}, {8, 8, "stored_chunk", asNumber}}
 }
 
 func frameFields() []field {
@@ -249,6 +327,14 @@ func frameFields() []field {
 
 func runFields() []field {
 	return []field{{0, 4, "first_page", asNumber}, {4, 4, "page_count", asNumber}}
+}
+
+func layerFields() []field {
+	return []field{{0, 16, "uuid", asUUID}, {16, 8, "frame_count", asNumber}, {24, 8, "reserved", says("")}}
+}
+
+func movedFields() []field {
+	return []field{{0, 4, "page", asNumber}, {4, 4, "parent_page", asNumber}}
 }
 
 func tableFields() []field {
@@ -309,11 +395,15 @@ func (a *annotator) section(kind SectionType, lenBytes int, h *Header) {
 		SectionPageDirectory: directoryFields(), SectionFrameTable: frameFields(),
 		SectionWorkingSet: runFields(), SectionSharedTables: tableFields(),
 		SectionFrameChecksums: {{0, 4, "block_crc32", asCRC}},
+		SectionLayers:         layerFields(), SectionMovedPages: movedFields(),
+		SectionParentPath:   {{0, lenBytes, "path", func(b []byte) string { return strconv.Quote(string(b)) }}},
+		SectionPageDigests:  {{0, pageDigestBytes, "page_digest", says("SHA-256 of a page")}},
+		SectionChunkDigests: {{0, len(Digest{}), "chunk_digest", says("SHA-256 of the digests of a chunk's pages")}},
 	}
 	end := a.at + lenBytes
 	if kind == SectionPageMap {
 		for page := range h.PageCount() {
-			ref, err := decodePageRef(binary.LittleEndian.Uint32(a.image[a.at:]), h.SlotBits, h.FrameCount)
+			ref, err := decodePageRef(binary.LittleEndian.Uint32(a.image[a.at:]), h.SlotBits, h.InheritedFrames+h.FrameCount)
 			a.line(mapEntryBytes, fmt.Sprintf("page %d", page), describe(ref, err))
 		}
 		a.line(end-a.at, "unused entries", "")

@@ -23,7 +23,7 @@ const (
 )
 
 // knownIncompat are the incompatible features that this build can read.
-const knownIncompat = FeatureSharedTables
+const knownIncompat = FeatureParent | FeatureSharedTables
 
 // Byte offsets of the header's fields; docs/FORMAT.md holds the same table.
 const (
@@ -50,6 +50,8 @@ const (
 	hdrFileBytes    = 168
 	hdrParentUUID   = 176
 	hdrParentDigest = 192
+	hdrInherited    = 224
+	hdrDepth        = 232
 	hdrSectionTable = 256
 	hdrCRC          = headerBytes - 4
 )
@@ -82,11 +84,19 @@ type Header struct {
 	FramesBytes    int64
 	FileBytes      int64
 	Parent         Identity // zero without FeatureParent
-	sections       []section
+	// Depth is the number of ancestors, and InheritedFrames that of their frames,
+	// which come before the image's own in the numbering of a chain; 0 without
+	// FeatureParent.
+	Depth           int
+	InheritedFrames int64
+	sections        []section
 }
 
 // PageCount is the number of guest pages, the last of which may be partial.
 func (h *Header) PageCount() int64 { return pagesOf(h.RawBytes) }
+
+// HasParent reports whether pages of the image may be in a parent.
+func (h *Header) HasParent() bool { return h.Incompat&FeatureParent != 0 }
 
 // MaxPagesPerFrame is the number of pages in this image's largest frames.
 func (h *Header) MaxPagesPerFrame() int { return 1 << h.SlotBits }
@@ -124,6 +134,8 @@ func (h *Header) encode() []byte {
 	le.PutUint64(b[hdrFileBytes:], uint64(h.FileBytes))
 	copy(b[hdrParentUUID:], h.Parent.UUID[:])
 	copy(b[hdrParentDigest:], h.Parent.Digest[:])
+	le.PutUint64(b[hdrInherited:], uint64(h.InheritedFrames))
+	le.PutUint32(b[hdrDepth:], uint32(h.Depth))
 	encodeSections(b[hdrSectionTable:], h.sections)
 	le.PutUint32(b[hdrCRC:], crc32.ChecksumIEEE(b[:hdrCRC]))
 	return b
@@ -203,6 +215,10 @@ func decodeHeader(b []byte) *Header {
 		FramesBytes:    int64(le.Uint64(b[hdrFramesBytes:])),
 		FileBytes:      int64(le.Uint64(b[hdrFileBytes:])),
 	}
+	if h.HasParent() { // else reserved
+		h.InheritedFrames = int64(le.Uint64(b[hdrInherited:]))
+		h.Depth = int(le.Uint32(b[hdrDepth:]))
+	}
 	copy(h.UUID[:], b[hdrUUID:])
 	copy(h.Digest[:], b[hdrDigest:])
 	copy(h.Parent.UUID[:], b[hdrParentUUID:])
@@ -213,9 +229,6 @@ func decodeHeader(b []byte) *Header {
 // checkFeatures refuses what this build cannot read. Unknown bits of the two
 // other classes do not matter to a reader that never modifies an image.
 func (h *Header) checkFeatures() error {
-	if h.Incompat&FeatureParent != 0 && knownIncompat&FeatureParent == 0 {
-		return findingAt(ErrParent, hdrIncompat, "it holds only what differs from image %s; this build reads images without a parent", h.Parent.UUID)
-	}
 	if unknown := h.Incompat &^ knownIncompat; unknown != 0 {
 		return findingAt(ErrFeature, hdrIncompat, "unknown incompatible flags %#x", unknown)
 	}
@@ -232,6 +245,15 @@ func (h *Header) checkCounts() error {
 	}
 	if h.FrameCount < 0 || h.FrameCount > min(h.PageCount(), 1<<(entryValueBits-h.SlotBits)) {
 		return corruptAt(hdrFrameCount, "%d frames for %d pages", uint64(h.FrameCount), h.PageCount())
+	}
+	if limit := int64(1) << (entryValueBits - h.SlotBits); h.InheritedFrames < 0 || h.InheritedFrames > limit-h.FrameCount {
+		return corruptAt(hdrInherited, "%d inherited frames and %d own ones, at most %d", uint64(h.InheritedFrames), h.FrameCount, limit)
+	}
+	if h.HasParent() && h.Depth < 1 {
+		return corruptAt(hdrDepth, "a child without ancestors")
+	}
+	if h.Depth > MaxDepth {
+		return findingAt(ErrLimit, hdrDepth, "%d ancestors, at most %d", h.Depth, MaxDepth)
 	}
 	if h.HotFrames > h.FrameCount {
 		return corruptAt(hdrHotFrames, "%d working set frames of %d", h.HotFrames, h.FrameCount)

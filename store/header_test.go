@@ -45,6 +45,13 @@ func put32(off int, v uint32) func([]byte) {
 	return func(b []byte) { binary.LittleEndian.PutUint32(b[off:], v) }
 }
 
+func both(first, second func([]byte)) func([]byte) {
+	return func(b []byte) {
+		first(b)
+		second(b)
+	}
+}
+
 func put64(off int, v uint64) func([]byte) {
 	return func(b []byte) { binary.LittleEndian.PutUint64(b[off:], v) }
 }
@@ -60,8 +67,10 @@ func TestHeaderRefusals(t *testing.T) {
 		{"version newer", put32(hdrVersion, FormatVersion+1), ErrVersion},
 		{"header size", put32(hdrBytes, 8192), ErrCorrupt},
 		{"page size", put32(hdrPageBytes, 16384), ErrFeature},
-		{"parent", put64(hdrIncompat, FeatureParent), ErrParent},
-		{"parent and unknown feature", put64(hdrIncompat, FeatureParent|1<<40), ErrParent},
+		{"parent without ancestors", put64(hdrIncompat, FeatureParent), ErrCorrupt},
+		{"parent and unknown feature", put64(hdrIncompat, FeatureParent|1<<40), ErrFeature},
+		{"too many ancestors", both(put64(hdrIncompat, FeatureParent), put64(hdrDepth, MaxDepth+1)), ErrLimit},
+		{"too many inherited frames", both(put64(hdrIncompat, FeatureParent), put64(hdrInherited, 1<<29-1)), ErrCorrupt},
 		{"unknown feature", put64(hdrIncompat, 1<<63), ErrFeature},
 		{"image larger than file", put64(hdrFileBytes, size+1), ErrTruncated},
 		{"image smaller than file", put64(hdrFileBytes, size-1), ErrCorrupt},

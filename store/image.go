@@ -8,14 +8,13 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"golang.org/x/sys/unix"
-
 	"sabrefs/iaa"
 	"sabrefs/iaa/huffman"
 )
 
-// Image is an open image. Its methods may be called from any number of
-// goroutines at once; Close may not run beside them.
+// Image is an open image, with its parent and all ancestors if it has one. Its
+// methods may be called from any number of goroutines at once; Close may not run
+// beside them.
 //
 // Opening reads the header, the trailer, the page directory and the checksums
 // of the frame table, which together have a few bytes per 16 MiB of guest
@@ -25,6 +24,7 @@ type Image struct {
 	path    string
 	file    *os.File
 	header  *Header
+	opening *imageFile // what was read of the file; nil when the image is open
 	decoder decoder
 	cacheID uint32 // names the image in a FrameCache
 
@@ -39,6 +39,15 @@ type Image struct {
 
 	// tables loads the shared Huffman tables when a frame first needs one.
 	tables func() ([]*iaa.Table, error)
+
+	parent     *Image   // nil without, and if the image was opened alone
+	chain      []*Image // the ancestors, root first, and the image
+	firstFrame int64    // number of its first frame in the chain
+	stale      bool     // an ancestor is not the image that it was
+	moved      func() ([]movedPage, error)
+
+	users  atomic.Int64 // who opened it and did not close it
+	forget func()       // nil, or takes it out of the Parents that share it
 }
 
 // lastCacheID numbers the images that this process opened.
@@ -48,6 +57,15 @@ var lastCacheID atomic.Uint32
 type OpenOptions struct {
 	// Engine decodes DEFLATE frames; nil means iaa.Default().
 	Engine iaa.Engine
+	// Parents finds the parents that the image needs; nil means: where the image
+	// says that they are.
+	Parents *Parents
+	// Alone opens no parent. Header, sections and own frames can be read; looking
+	// pages up fails with ErrParent if the image has a parent.
+	Alone bool
+
+	// parentFile is the path of the parent, whatever the image says.
+	parentFile string
 }
 
 // Open opens an image for reading. It refuses what is not an image, is of a
@@ -58,60 +76,88 @@ func Open(path string, opt OpenOptions) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	requestTail(file)
-	img, err := openFile(path, file, opt)
+	return OpenFile(file, path, opt)
+}
+
+// OpenFile is Open for a file that is open already. It takes the file over, also if
+// it fails; path is for messages, and for finding the parent.
+func OpenFile(file *os.File, path string, opt OpenOptions) (*Image, error) {
+	f, err := readImageFile(file, path, openTailBytes)
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	if opt.Parents == nil {
+		opt.Parents = NewParents(nil)
+	}
+	if !opt.Alone && opt.parentFile == "" { // an image over another parent is nobody else's
+		return opt.Parents.openShared(f, opt, nil)
+	}
+	img, err := openFile(f, opt, nil)
 	if err != nil {
 		return nil, errors.Join(inFile(path, err), file.Close())
 	}
 	return img, nil
 }
 
-// openReadBytes is what is requested of the end of an image before anything
-// else is read: trailer, page directory and frame checksums of an image of up
-// to 64 GiB.
-const openReadBytes = 128 << 10
-
-// requestTail starts reading the end of the file while the header is read. It
-// is a hint: without it, all would be read one after the other.
-func requestTail(file *os.File) {
-	if info, err := file.Stat(); err == nil {
-		_ = unix.Fadvise(int(file.Fd()), max(0, info.Size()-openReadBytes), 0, unix.FADV_WILLNEED)
-	}
-}
-
-func openFile(path string, file *os.File, opt OpenOptions) (*Image, error) {
-	header, err := readHeader(file)
-	if err != nil {
-		return nil, err
-	}
-	img := &Image{path: path, file: file, header: header, decoder: decoder{opt.Engine}, cacheID: lastCacheID.Add(1)}
-	img.tables = sync.OnceValues(img.loadSharedTables)
+// openFile opens an image and its ancestors. If it fails, the file stays open.
+func openFile(f *imageFile, opt OpenOptions, trail []fileState) (*Image, error) {
+	img := newImage(f)
+	img.decoder, img.cacheID = decoder{opt.Engine}, lastCacheID.Add(1)
 	if err := img.loadTables(); err != nil {
+		return nil, errors.Join(err, img.release())
+	}
+	if err := img.openChain(opt, trail); err != nil {
 		return nil, errors.Join(err, img.release())
 	}
 	return img, nil
 }
 
-// readHeader reads and checks the header and the trailer of an open image.
-func readHeader(file *os.File) (*Header, error) {
-	info, err := file.Stat()
+// newImage returns an image of which no table is loaded.
+func newImage(f *imageFile) *Image {
+	img := &Image{path: f.path, file: f.File, header: f.header, opening: f}
+	img.users.Store(1)
+	img.chain = []*Image{img}
+	img.tables = sync.OnceValues(img.loadSharedTables)
+	img.moved = sync.OnceValues(img.loadMoved)
+	return img
+}
+
+// openChain opens the parent, if the image has one. Nothing more is read of the file
+// then.
+func (img *Image) openChain(opt OpenOptions, trail []fileState) error {
+	if !img.header.HasParent() || opt.Alone {
+		img.firstFrame = img.header.InheritedFrames
+		img.endReading()
+		return nil
+	}
+	recorded, err := img.readLayers()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	b := make([]byte, headerBytes)
-	n, err := file.ReadAt(b, 0)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
-	}
-	header, err := parseHeader(b[:n], info.Size())
+	ref, err := img.ParentRef()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	trailer := make([]byte, trailerBytes)
-	if _, err := file.ReadAt(trailer, header.FileBytes-trailerBytes); err != nil {
-		return nil, shortRead(err, header.FileBytes-trailerBytes)
+	if isOutermost := len(trail) <= 1; isOutermost && img.opening.isCold {
+		img.requestAncestors(opt.Parents)
 	}
-	return header, checkTrailer(trailer, header, b)
+	img.endReading()
+	var parent *Image
+	if opt.parentFile == "" {
+		parent, err = opt.Parents.openParent(img.path, ref, opt, trail)
+	} else {
+		parent, err = Open(opt.parentFile, OpenOptions{Engine: opt.Engine, Parents: opt.Parents})
+	}
+	if err != nil {
+		return err
+	}
+	return img.join(parent, recorded)
+}
+
+// endReading says that what was read of the file is not needed any more.
+func (img *Image) endReading() {
+	img.opening.forget()
+	img.opening = nil
 }
 
 // ReadHeader reads and checks the header and the trailer of an image, and
@@ -122,11 +168,11 @@ func ReadHeader(path string) (Header, error) {
 		return Header{}, err
 	}
 	defer file.Close()
-	header, err := readHeader(file)
+	f, err := readImageFile(file, path, trailerBytes)
 	if err != nil {
-		return Header{}, inFile(path, err)
+		return Header{}, err
 	}
-	return *header, nil
+	return *f.header, nil
 }
 
 // shortRead turns the end of a file where there should be bytes into
@@ -171,13 +217,23 @@ func (img *Image) section(kind SectionType) section {
 	return section{kind: kind}
 }
 
+func (img *Image) readAt(b []byte, packedOff int64) error {
+	if img.opening != nil {
+		return img.opening.readAt(b, packedOff)
+	}
+	if _, err := img.file.ReadAt(b, packedOff); err != nil {
+		return shortRead(err, packedOff)
+	}
+	return nil
+}
+
 // readSection reads a whole section and compares its checksum. Its length was
 // bounded by the size of the file.
 func (img *Image) readSection(kind SectionType) ([]byte, error) {
 	s := img.section(kind)
 	b := make([]byte, s.lenBytes)
-	if _, err := img.file.ReadAt(b, s.packedOff); err != nil {
-		return nil, shortRead(err, s.packedOff)
+	if err := img.readAt(b, s.packedOff); err != nil {
+		return nil, err
 	}
 	if got := crc32.ChecksumIEEE(b); got != s.crc32 {
 		return nil, corruptAt(s.packedOff, "section %v: checksum is %08x, computed %08x", kind, s.crc32, got)
@@ -185,12 +241,39 @@ func (img *Image) readSection(kind SectionType) ([]byte, error) {
 	return b, nil
 }
 
-// Close releases the image.
-func (img *Image) Close() error { return errors.Join(img.release(), img.file.Close()) }
+// Close ends one use of the image, and releases it with the last: an image that was
+// opened with [Parents] may have several.
+func (img *Image) Close() error {
+	if img.users.Add(-1) > 0 {
+		return nil
+	}
+	if img.forget != nil {
+		img.forget()
+	}
+	return errors.Join(img.release(), img.file.Close())
+}
 
+// retain adds a use, unless the image is closed or about to be.
+func (img *Image) retain() bool {
+	for {
+		n := img.users.Load()
+		if n == 0 {
+			return false
+		}
+		if img.users.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// release frees everything but the file, which the caller closes.
 func (img *Image) release() error {
 	img.around.wait()
-	return errors.Join(img.pageMap.unmap(), img.frames.unmap())
+	err := errors.Join(img.pageMap.unmap(), img.frames.unmap())
+	if img.parent != nil {
+		err = errors.Join(err, img.parent.Close())
+	}
+	return err
 }
 
 // Path is the path the image was opened by.

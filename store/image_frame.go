@@ -18,10 +18,13 @@ type frameRead struct {
 }
 
 // ReadFrame decodes a frame into dst, which must have entry.RawBytes() bytes,
-// and compares its checksum. entry comes from Frame. What lies between the length
+// and compares its checksum. entry comes from Frame, of the same image. What lies between the length
 // and the capacity of dst may be overwritten: decoding is much faster if there are
 // SlackBytes of it.
 func (img *Image) ReadFrame(ctx context.Context, entry FrameEntry, dst []byte) error {
+	if entry.img == nil { // it was not looked up
+		entry.img = img
+	}
 	reads := [1]frameRead{{entry: entry, dst: dst}}
 	img.readFrames(ctx, reads[:])
 	return reads[0].err
@@ -35,7 +38,7 @@ func (img *Image) readFrames(ctx context.Context, reads []frameRead) {
 	for i := range reads {
 		r := &reads[i]
 		r.buf, _ = packedBufs.Get().(*[]byte)
-		r.err = img.readPacked(r)
+		r.err = r.readPacked()
 	}
 	img.decodePacked(ctx, reads)
 	for i := range reads {
@@ -62,19 +65,20 @@ func (img *Image) decodePacked(ctx context.Context, reads []frameRead) {
 	}
 	img.inflate(ctx, reads, deflated)
 	for i := range reads {
-		reads[i].err = inFile(img.path, reads[i].err)
+		reads[i].err = inFile(reads[i].entry.img.path, reads[i].err)
 	}
 }
 
 // readPacked reads the packed bytes. The slack behind them is the next frame or
 // padding: it is read along so that decoders may look past the end of their input.
-func (img *Image) readPacked(r *frameRead) error {
+func (r *frameRead) readPacked() error {
+	layer := r.entry.img
 	b := (*r.buf)[:r.entry.PackedLen+SlackBytes]
-	if _, err := img.file.ReadAt(b, r.entry.PackedOff); err != nil {
+	if _, err := layer.file.ReadAt(b, r.entry.PackedOff); err != nil {
 		return shortRead(err, r.entry.PackedOff)
 	}
 	r.packed = b[:r.entry.PackedLen]
-	img.around.request(img.file, r.entry)
+	layer.around.request(layer.file, r.entry)
 	return nil
 }
 
@@ -84,7 +88,7 @@ func (img *Image) inflate(ctx context.Context, reads []frameRead, numbers []int)
 	for _, i := range numbers {
 		r := &reads[i]
 		job := iaa.Job{Src: r.packed, Dst: r.dst}
-		if job.Table, r.err = img.tableOf(r.entry); r.err == nil {
+		if job.Table, r.err = r.entry.table(); r.err == nil {
 			jobs = append(jobs, job)
 		}
 	}
@@ -110,19 +114,19 @@ func (img *Image) inflate(ctx context.Context, reads []frameRead, numbers []int)
 	}
 }
 
-// tableOf returns the shared table of a frame, nil if it has its own.
-func (img *Image) tableOf(entry FrameEntry) (*iaa.Table, error) {
-	if entry.SharedTable == 0 {
+// table returns the shared table of a frame, nil if it has its own.
+func (f FrameEntry) table() (*iaa.Table, error) {
+	if f.SharedTable == 0 {
 		return nil, nil //nolint:nilnil // no table is an answer
 	}
-	tables, err := img.tables()
+	tables, err := f.img.tables()
 	if err != nil {
 		return nil, err
 	}
-	if int(entry.SharedTable) > len(tables) {
-		return nil, corruptAt(entry.PackedOff, "frame: it uses shared table %d of %d", entry.SharedTable, len(tables))
+	if int(f.SharedTable) > len(tables) {
+		return nil, corruptAt(f.PackedOff, "frame: it uses shared table %d of %d", f.SharedTable, len(tables))
 	}
-	return tables[entry.SharedTable-1], nil
+	return tables[f.SharedTable-1], nil
 }
 
 // finish sets the error from that of the codec and from the checksum.

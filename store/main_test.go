@@ -176,7 +176,7 @@ func wantContent(tb testing.TB, path string, want []byte) {
 }
 
 // errorClasses are all that a bad image may be refused with.
-var errorClasses = []error{ErrNotImage, ErrVersion, ErrFeature, ErrTruncated, ErrCorrupt, ErrParent}
+var errorClasses = []error{ErrNotImage, ErrVersion, ErrFeature, ErrTruncated, ErrCorrupt, ErrParent, ErrLimit}
 
 // refused reports whether an error is of a class, and not an accident.
 func refused(err error) bool {

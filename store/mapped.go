@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -50,6 +51,36 @@ func (t *mappedTable) unmap() error {
 	return unix.Munmap(b)
 }
 
+// mappingFaultError is an access to a mapped table whose file had become shorter.
+type mappingFaultError struct{ addr uintptr }
+
+func (f *mappingFaultError) Error() string {
+	return fmt.Sprintf("%v: the file shrank while it was mapped (fault at %#x)", ErrTruncated, f.addr)
+}
+
+func (f *mappingFaultError) Unwrap() error { return ErrTruncated }
+
+// covers reports whether an address is in the table.
+func (t *mappedTable) covers(addr uintptr) bool {
+	begin := uintptr(unsafe.Pointer(unsafe.SliceData(t.bytes))) //nolint:gosec // the address is only compared
+	return addr >= begin && addr-begin < uintptr(len(t.bytes))
+}
+
+// blame names the file in an error, and for a fault finds the file of the chain in
+// whose tables it was.
+func (img *Image) blame(err error) error {
+	fault, ok := errors.AsType[*mappingFaultError](err)
+	if !ok {
+		return inFile(img.path, err)
+	}
+	for _, layer := range img.chain {
+		if layer.pageMap.covers(fault.addr) || layer.frames.covers(fault.addr) {
+			return inFile(layer.path, findingAt(ErrTruncated, wholeFile, "the file shrank while it was mapped (fault at %#x)", fault.addr))
+		}
+	}
+	return inFile(img.path, err)
+}
+
 // guard runs read, which may access mapped tables, and returns its error, or
 // ErrTruncated if an access faulted.
 func guard(read func() error) (err error) {
@@ -60,7 +91,7 @@ func guard(read func() error) (err error) {
 			if !ok {
 				panic(r) //nolint:forbidigo // a bug of ours that panicked, not a fault of the mapping
 			}
-			err = findingAt(ErrTruncated, wholeFile, "the file shrank while it was mapped (fault at %#x)", fault.Addr())
+			err = &mappingFaultError{fault.Addr()}
 		}
 	}()
 	return read()

@@ -42,6 +42,16 @@ type PackOptions struct {
 	// HotFramePages is the number of pages of a frame of the working set; zero
 	// means what suits the codec.
 	HotFramePages int
+	// Parent is the path of the image whose pages are not stored again; empty for
+	// none. Parents finds its own parents; nil means: where they say.
+	Parent  string
+	Parents *Parents
+	// Diff says that the memory file has only the pages that changed: a hole stands
+	// for the pages of Parent. DiffBitmap, if not empty, is the path of a file that
+	// says which pages are there, one bit each, the lowest bit of the first byte for
+	// page 0; then holes are pages of zeros.
+	Diff       bool
+	DiffBitmap string
 	// Workers is the number of goroutines that compress; zero means one a core.
 	Workers int
 	// Overwrite allows replacing an existing image.
@@ -65,6 +75,10 @@ type PackOptions struct {
 	// image can be reproduced byte for byte.
 	UUID      uuid.UUID
 	CreatedAt time.Time
+
+	// placedAt is the path that the image will have, if it is not the one where it
+	// is written, and replacedDir the directory that goes away then, if it is there.
+	placedAt, replacedDir string
 }
 
 // MaxWorkers bounds PackOptions.Workers, as each takes a few megabytes.
@@ -116,6 +130,9 @@ func (o *PackOptions) normalise() error {
 	}
 	if err := checkFramePages(o.FramePages); err != nil {
 		return err
+	}
+	if o.Parent == "" && (o.Diff || o.DiffBitmap != "") {
+		return fmt.Errorf("%w: a diff without a parent", ErrOption)
 	}
 	if err := o.normaliseHot(); err != nil {
 		return err
@@ -223,6 +240,11 @@ type PackResult struct {
 	HotPackedBytes  int64  `json:"hot_packed_bytes"`
 	HotCodec        string `json:"hot_codec"` // empty without hot frames
 	HotFrameBytes   int    `json:"hot_frame_bytes"`
+	// ParentPages are not stored: ancestors have them. ParentUUID is empty, and Depth
+	// 0, without a parent.
+	ParentPages int64  `json:"parent_pages"`
+	ParentUUID  string `json:"parent_uuid,omitempty"`
+	Depth       int    `json:"depth"`
 	// CopiedFrames are those that RepackFile took over as they were.
 	CopiedFrames int64 `json:"copied_frames"`
 
@@ -234,11 +256,16 @@ type PackResult struct {
 // PackFile packs the memory file src into an image at dst. Until it returns
 // without an error, whatever stood at dst stands there still; a killed process
 // leaves nothing. Its memory does not depend on the size of the input, but for a
-// bit for each page if there is a working set.
+// bit for each page if there is a working set and for 8 bytes for each page that
+// moved against a parent.
 //
 // It fails with ErrExists if dst exists and opt.Overwrite is not set, with
-// ErrChanged if src was written to meanwhile, with ErrLimit if it is too large.
+// ErrChanged if src was written to meanwhile, with ErrLimit if it is too large, with
+// ErrParent if opt.Parent cannot be the parent.
 func PackFile(ctx context.Context, src, dst string, opt PackOptions) (PackResult, error) {
+	if opt.Parent != "" {
+		return packChild(ctx, src, dst, opt)
+	}
 	begin := time.Now()
 	if err := opt.normalise(); err != nil {
 		return PackResult{}, err
@@ -276,6 +303,12 @@ type packTarget struct {
 	// frames of it are taken over.
 	replaced *Image
 	old      *oldImage
+	// parent is nil without one; parentPath is its path relative to the directory of
+	// the image, and inherit knows what it has.
+	parent     *Image
+	parentPath string
+	ancestors  []string // the same of the parent's ancestors, the root first
+	inherit    inheritance
 }
 
 func packSource(ctx context.Context, src memorySource, target packTarget, opt PackOptions) (PackResult, error) {
@@ -290,7 +323,7 @@ func packSource(ctx context.Context, src memorySource, target packTarget, opt Pa
 	if err := p.fill(ctx); err != nil {
 		return PackResult{}, errors.Join(inFile(src.name(), err), p.w.abort())
 	}
-	header, err := p.w.finish(p.digester.sum())
+	header, err := p.w.finish(p.digester)
 	if err != nil {
 		return PackResult{}, inFile(target.path, err)
 	}
@@ -303,16 +336,22 @@ func newPipelineTo(src memorySource, target packTarget, opt PackOptions, hot *ho
 	if target.old != nil {
 		slotBits = max(slotBits, target.replaced.header.SlotBits)
 	}
+	if target.parent != nil {
+		slotBits = max(slotBits, target.parent.slotBitsOfChain())
+	}
 	w, err := newImageWriter(target.path, opt.Overwrite, target.like.Mode(), src.rawBytes(), slotBits)
 	if err != nil {
 		return nil, err
 	}
 	w.header.UUID, w.header.CreatedAt = opt.UUID, opt.CreatedAt
+	if target.parent != nil {
+		w.haveParent(target.parent, target.parentPath, target.ancestors)
+	}
 	if target.replaced != nil {
 		w.header.Compat = target.replaced.header.Compat
 		if err := keepOwner(w.file.File, target.like); err != nil {
 			return nil, errors.Join(err, w.abort())
 		}
 	}
-	return newPipeline(src, w, opt, hot, target.old), nil
+	return newPipeline(src, w, opt, hot, target), nil
 }

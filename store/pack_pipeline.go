@@ -14,16 +14,17 @@ import (
 
 // frameJob is a frame on its way through the pipeline.
 type frameJob struct {
-	number uint32
-	hot    bool // it holds pages of the working set
-	pages  int
-	copied bool // it is frame old of the image that is replaced
-	old    uint32
-	raw    []byte // room for the largest frame of the image
-	packed []byte
-	entry  FrameEntry
-	out    []byte        // what is written: packed or raw
-	ready  chan struct{} // closed when entry and out are set
+	number  uint32
+	hot     bool // it holds pages of the working set
+	pages   int
+	digests []byte // of its pages, as they are kept
+	copied  bool   // it is frame old of the image that is replaced
+	old     uint32
+	raw     []byte // room for the largest frame of the image
+	packed  []byte
+	entry   FrameEntry
+	out     []byte        // what is written: packed or raw
+	ready   chan struct{} // closed when entry and out are set
 }
 
 // pipeline packs one memory file. Its stages are goroutines joined by channels:
@@ -41,6 +42,8 @@ type pipeline struct {
 	tables                        []*iaa.Table // shared by DEFLATE frames
 	hot                           *hotLayout   // nil without a working set
 	old                           *oldImage    // nil unless frames are taken over
+	inherit                       inheritance  // nil without a parent
+	diff                          *diffOf      // nil unless the source is one
 	segments                      *segmentStream
 	freeFrames, toPack, compacted chan *frameJob
 
@@ -50,7 +53,8 @@ type pipeline struct {
 	current        *frameJob
 	nextFrame      int64
 	copies         []uint32 // frames of old that follow current
-	inFrames       int64    // pages that are not zero
+	inFrames       int64    // pages that are not zero and not inherited
+	inherited      int64    // pages
 	storedPages    int64
 	hotPages       int64 // of storedPages
 	copiedFrames   int64
@@ -62,15 +66,16 @@ type pipeline struct {
 	sharedFrames atomic.Int64 // that use one of tables
 }
 
-func newPipeline(src memorySource, w *imageWriter, opt PackOptions, hot *hotLayout, old *oldImage) *pipeline {
+func newPipeline(src memorySource, w *imageWriter, opt PackOptions, hot *hotLayout, target packTarget) *pipeline {
 	inFlight := 4 * opt.Workers
 	p := &pipeline{
-		src: src, w: w, opt: opt, hot: hot, old: old,
+		src: src, w: w, opt: opt, hot: hot, old: target.old, inherit: target.inherit,
 		segments:   newSegmentStream(src, opt.Workers),
 		freeFrames: make(chan *frameJob, inFlight), toPack: make(chan *frameJob, inFlight), compacted: make(chan *frameJob, inFlight),
 		digester: newContentDigester(src.rawBytes()),
 		dedup:    newDedupIndex(pagesOf(src.rawBytes())),
 	}
+	p.diff, _ = src.(*diffOf)
 	for range inFlight {
 		frameBytes := w.header.MaxPagesPerFrame() * PageBytes
 		p.freeFrames <- &frameJob{raw: make([]byte, frameBytes), packed: make([]byte, frameBytes)}
@@ -107,7 +112,8 @@ func (p *pipeline) fill(ctx context.Context) error {
 func (p *pipeline) count() {
 	h := &p.w.header
 	h.DuplicatePages = p.inFrames - p.storedPages
-	h.ZeroPages = h.PageCount() - p.inFrames
+	h.ParentPages = p.inherited
+	h.ZeroPages = h.PageCount() - p.inFrames - p.inherited
 	if p.hot != nil {
 		p.w.workingSet = p.hot.recorded
 	}
@@ -172,6 +178,9 @@ func (p *pipeline) sequence(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := p.inheritChunks(p.digester.pageCount); err != nil {
+		return err
+	}
 	return p.endFrame(ctx)
 }
 
@@ -189,12 +198,17 @@ func (p *pipeline) placeHot(ctx context.Context, s *segment) error {
 	if err := p.old.spoil(s); err != nil {
 		return err
 	}
+	if err := p.lookUp(s); err != nil {
+		return err
+	}
 	for i := range s.pageCount {
 		if s.zero[i] {
 			continue
 		}
 		page := s.firstPage + i
-		p.placed.add(page, s.digests[i])
+		if p.diff == nil || !p.diff.isParents(page/chunkPages) { // else nobody walks there
+			p.placed.add(page, s.digests[i])
+		}
 		if err := p.place(ctx, s, i); err != nil {
 			return err
 		}
@@ -206,11 +220,17 @@ func (p *pipeline) placePages(ctx context.Context, s *segment) error {
 	if err := p.old.look(s); err != nil {
 		return err
 	}
+	if err := p.lookUp(s); err != nil {
+		return err
+	}
 	for i := range s.pageCount {
 		if s.zero[i] {
 			continue
 		}
 		page := s.firstPage + i
+		if err := p.inheritChunks(page); err != nil {
+			return err
+		}
 		p.digester.addZeros(page)
 		p.digester.add(s.digests[i])
 		if p.hot != nil && p.hot.placed.has(page) {
@@ -224,8 +244,39 @@ func (p *pipeline) placePages(ctx context.Context, s *segment) error {
 	return nil
 }
 
+// lookUp prepares to find what is inherited of a segment.
+func (p *pipeline) lookUp(s *segment) error {
+	if p.inherit == nil {
+		return nil
+	}
+	return p.inherit.look(s)
+}
+
+// placeInherited puts a page down that an ancestor has.
+func (p *pipeline) placeInherited(s *segment, i int64) (placed bool, err error) {
+	if p.inherit == nil {
+		return false, nil
+	}
+	ref, parentPage, found, err := p.inherit.find(s, i)
+	if !found || err != nil {
+		return false, err
+	}
+	page := s.firstPage + i
+	if ref.Slot>>p.w.header.SlotBits != 0 {
+		return false, corruptAt(wholeFile, "page %d is in slot %d, and no frame of the ancestors has so many", page, ref.Slot)
+	}
+	if int64(parentPage) != page {
+		p.w.moved = append(p.w.moved, movedPage{uint32(page), parentPage})
+	}
+	p.inherited++
+	return true, p.w.pages.set(page, ref.encode(p.w.header.SlotBits))
+}
+
 // place finds a place for a page and puts it down in the page map.
 func (p *pipeline) place(ctx context.Context, s *segment, i int64) error {
+	if placed, err := p.placeInherited(s, i); placed || err != nil {
+		return err
+	}
 	entry, err := p.findPlace(ctx, s, i)
 	if err != nil {
 		return err
@@ -244,7 +295,7 @@ func (p *pipeline) findPlace(ctx context.Context, s *segment, i int64) (uint32, 
 	if found {
 		return entry, nil
 	}
-	entry, err := p.storePage(ctx, s.page(i), s.hot)
+	entry, err := p.storePage(ctx, s, i)
 	if err != nil {
 		return 0, err
 	}
@@ -253,7 +304,7 @@ func (p *pipeline) findPlace(ctx context.Context, s *segment, i int64) (uint32, 
 }
 
 // storePage puts a page into the current frame and returns its page map entry.
-func (p *pipeline) storePage(ctx context.Context, page []byte, hot bool) (uint32, error) {
+func (p *pipeline) storePage(ctx context.Context, s *segment, i int64) (uint32, error) {
 	if p.current == nil {
 		f, err := p.newFrame(ctx)
 		if err != nil {
@@ -263,15 +314,16 @@ func (p *pipeline) storePage(ctx context.Context, page []byte, hot bool) (uint32
 		if err != nil {
 			return 0, err
 		}
-		f.number, f.pages, f.hot, f.copied = number, 0, hot, false
+		f.number, f.pages, f.hot, f.copied, f.digests = number, 0, s.hot, false, f.digests[:0]
 		p.current = f
 	}
 	f := p.current
 	ref := PageRef{Kind: PageInFrame, Frame: f.number, Slot: uint8(f.pages)}
-	copy(f.raw[f.pages*PageBytes:], page)
+	copy(f.raw[f.pages*PageBytes:], s.page(i))
+	f.digests = append(f.digests, s.digests[i][:]...)
 	f.pages++
 	p.storedPages++
-	if f.pages == p.framePages(hot) {
+	if f.pages == p.framePages(s.hot) {
 		if err := p.endFrame(ctx); err != nil {
 			return 0, err
 		}
@@ -286,15 +338,17 @@ func (p *pipeline) framePages(hot bool) int {
 	return p.opt.FramePages
 }
 
-// takeNumber returns the number of the next frame. With frames of different
-// sizes in one image, the numbers can run out.
+// takeNumber returns the number of the next frame; those of ancestors come before.
+// With frames of different sizes in one image, the numbers can run out.
 func (p *pipeline) takeNumber() (uint32, error) {
-	if limit := int64(1) << (entryValueBits - p.w.header.SlotBits); p.nextFrame >= limit {
-		return 0, findingAt(ErrLimit, wholeFile, "more than %d frames, the largest of which have %d pages; make the frames of the working set smaller or the others larger",
+	limit := int64(1) << (entryValueBits - p.w.header.SlotBits)
+	number := p.w.header.InheritedFrames + p.nextFrame
+	if number >= limit {
+		return 0, findingAt(ErrLimit, wholeFile, "more than %d frames, the largest of which have %d pages; make the frames of the working set smaller or the others larger, or flatten the parent",
 			limit, p.w.header.MaxPagesPerFrame())
 	}
 	p.nextFrame++
-	return uint32(p.nextFrame - 1), nil
+	return uint32(number), nil
 }
 
 func (p *pipeline) newFrame(ctx context.Context) (*frameJob, error) {
@@ -439,7 +493,7 @@ func (p *pipeline) write(ctx context.Context) error {
 		if err := await(ctx, f.ready); err != nil {
 			return err
 		}
-		if err := p.w.appendFrame(f.entry, f.out); err != nil {
+		if err := p.w.appendFrame(f.entry, f.out, f.digests); err != nil {
 			return err
 		}
 		if f.hot {
@@ -456,6 +510,10 @@ func (p *pipeline) result(h Header) PackResult {
 		Frames: h.FrameCount, RawFrames: p.rawFrames.Load(), SharedTableFrames: p.sharedFrames.Load(),
 		Codec: p.opt.Codec.String(), Level: p.opt.Level.String(), FrameBytes: p.opt.FramePages * PageBytes,
 		CopiedFrames: p.copiedFrames, UUID: h.UUID, Digest: h.Digest.String(),
+		ParentPages: h.ParentPages, Depth: h.Depth,
+	}
+	if h.HasParent() {
+		result.ParentUUID = h.Parent.UUID.String()
 	}
 	if p.hot != nil {
 		result.WorkingSetPages, result.HotFrames, result.HotPages = p.hot.pages(), h.HotFrames, p.hotPages

@@ -9,20 +9,18 @@ type PageKind uint8
 // table was lost (a hole, the rest of a page behind the end of a truncated file)
 // there are zeros, and these must not pass for pages of zeros.
 const (
-	// PageInFrame is a page in a slot of a frame of this image.
+	// PageInFrame is a page in a slot of a frame, of this image or of an ancestor.
 	PageInFrame PageKind = 1
-	// PageInParent is a page of the parent image, at any page number.
-	PageInParent PageKind = 2
 	// PageZero is a page of zeros. It takes no space.
 	PageZero PageKind = 3
 )
 
 // PageRef is a decoded page map entry.
 type PageRef struct {
-	Kind       PageKind
-	Slot       uint8 // for PageInFrame
-	Frame      uint32
-	ParentPage uint32 // for PageInParent
+	Kind PageKind
+	Slot uint8 // for PageInFrame
+	// Frame is a number of the chain: those of ancestors come before the image's own.
+	Frame uint32
 }
 
 const (
@@ -32,17 +30,12 @@ const (
 )
 
 // encode packs the reference into a page map entry: kind in bits 30 and 31,
-// below it the frame and, in the lowest slotBits bits, the slot; or the page
-// number in the parent.
+// below it the frame and, in the lowest slotBits bits, the slot.
 func (r PageRef) encode(slotBits uint8) uint32 {
-	switch r.Kind {
-	case PageInFrame:
-		return uint32(PageInFrame)<<entryValueBits | r.Frame<<slotBits | uint32(r.Slot)
-	case PageInParent:
-		return uint32(PageInParent)<<entryValueBits | r.ParentPage
-	default:
+	if r.Kind != PageInFrame {
 		return zeroPageEntry
 	}
+	return uint32(PageInFrame)<<entryValueBits | r.Frame<<slotBits | uint32(r.Slot)
 }
 
 // decodePageRef unpacks an entry. The frame is below frameCount in what it
@@ -62,43 +55,49 @@ func decodePageRef(e uint32, slotBits uint8, frameCount int64) (PageRef, error) 
 			return PageRef{}, corruptAt(wholeFile, "page map entry %08x: frame %d of %d", e, r.Frame, frameCount)
 		}
 		return r, nil
-	case PageInParent:
-		return PageRef{Kind: PageInParent, ParentPage: value}, nil
 	default:
 		return PageRef{}, corruptAt(wholeFile, "page map entry %08x: unknown kind", e)
 	}
 }
 
 // chunkKind says how a chunk of the page map (4096 pages) is kept.
-type chunkKind uint32
+type chunkKind uint16
 
 const (
-	chunkZero   chunkKind = 0 // every page is zero
-	chunkParent chunkKind = 1 // every page is the parent's page of the same number
-	chunkStored chunkKind = 2 // the entries are in the page map section
+	chunkZero      chunkKind = 0 // every page is zero
+	chunkInherited chunkKind = 1 // the entries are those of the same chunk of an ancestor
+	chunkStored    chunkKind = 2 // the entries are in the page map section
 )
 
 // dirEntry is an entry of the page directory.
 type dirEntry struct {
 	kind   chunkKind
+	layer  uint16 // depth of the ancestor that stores the chunk, if inherited
 	crc32  uint32 // of the 16 KiB of entries, if stored
 	stored uint64 // ordinal of the chunk in the page map section, if stored
 }
 
 func (d dirEntry) encode(b []byte) {
-	binary.LittleEndian.PutUint32(b, uint32(d.kind))
+	binary.LittleEndian.PutUint16(b, uint16(d.kind))
+	binary.LittleEndian.PutUint16(b[2:], d.layer)
 	binary.LittleEndian.PutUint32(b[4:], d.crc32)
 	binary.LittleEndian.PutUint64(b[8:], d.stored)
 }
 
-func decodeDirEntry(b []byte, storedChunks int64) (dirEntry, error) {
+// decodeDirEntry reads an entry of an image with so many stored chunks and so many
+// ancestors.
+func decodeDirEntry(b []byte, storedChunks int64, depth int) (dirEntry, error) {
 	d := dirEntry{
-		kind:   chunkKind(binary.LittleEndian.Uint32(b)),
+		kind:   chunkKind(binary.LittleEndian.Uint16(b)),
+		layer:  binary.LittleEndian.Uint16(b[2:]),
 		crc32:  binary.LittleEndian.Uint32(b[4:]),
 		stored: binary.LittleEndian.Uint64(b[8:]),
 	}
 	if d.kind > chunkStored {
 		return d, corruptAt(wholeFile, "page directory: unknown chunk kind %d", d.kind)
+	}
+	if d.kind != chunkInherited && d.layer != 0 || d.kind == chunkInherited && int(d.layer) >= depth {
+		return d, corruptAt(wholeFile, "page directory: a chunk of kind %d in layer %d of %d", d.kind, d.layer, depth)
 	}
 	if d.kind == chunkStored && d.stored >= uint64(storedChunks) {
 		return d, corruptAt(wholeFile, "page directory: chunk %d of %d", d.stored, storedChunks)

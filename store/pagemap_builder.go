@@ -59,8 +59,9 @@ func (b *pageMapBuilder) load(chunk int64) error {
 }
 
 // writeTo writes the chunks that are not all zero, in order, and returns the
-// page directory and how many chunks it wrote.
-func (b *pageMapBuilder) writeTo(w io.Writer) (directory []byte, storedChunks int64, err error) {
+// page directory and how many chunks it wrote. A chunk that equals one of parent,
+// which may be nil, is not written.
+func (b *pageMapBuilder) writeTo(w io.Writer, parent *sharedChunks) (directory []byte, storedChunks int64, err error) {
 	directory = make([]byte, len(b.spooled)*dirEntryBytes)
 	for chunk := range int64(len(b.spooled)) {
 		if chunk != b.chunk && !b.spooled[chunk] {
@@ -74,6 +75,15 @@ func (b *pageMapBuilder) writeTo(w io.Writer) (directory []byte, storedChunks in
 		if bytes.Equal(b.entries[:], zeroChunk()) {
 			continue
 		}
+		layer, shared, err := parent.find(chunk, b.entries[:])
+		if err != nil {
+			return nil, 0, err
+		}
+		if shared {
+			d := dirEntry{kind: chunkInherited, layer: layer}
+			d.encode(directory[chunk*dirEntryBytes:])
+			continue
+		}
 		d := dirEntry{kind: chunkStored, crc32: crc32.ChecksumIEEE(b.entries[:]), stored: uint64(storedChunks)}
 		d.encode(directory[chunk*dirEntryBytes:])
 		if _, err := w.Write(b.entries[:]); err != nil {
@@ -82,6 +92,29 @@ func (b *pageMapBuilder) writeTo(w io.Writer) (directory []byte, storedChunks in
 		storedChunks++
 	}
 	return directory, storedChunks, nil
+}
+
+// sharedChunks finds chunks that an ancestor stores.
+type sharedChunks struct {
+	parent   *Image
+	slotBits uint8 // of the new image
+}
+
+// find returns the depth of the ancestor that has the entries of the chunk. Those of
+// a stale one have numbers of frames that are no more.
+func (c *sharedChunks) find(chunk int64, entries []byte) (layer uint16, found bool, err error) {
+	if c == nil || chunk >= chunksOf(c.parent.header.PageCount()) || c.parent.stale {
+		return 0, false, nil
+	}
+	err = guard(func() error {
+		kind, owner, stored, err := c.parent.chunk(chunk)
+		if err != nil || kind == chunkZero || owner.header.SlotBits != c.slotBits {
+			return err
+		}
+		layer, found = uint16(owner.depth()), bytes.Equal(stored, entries)
+		return nil
+	})
+	return layer, found, c.parent.blame(err)
 }
 
 // zeroChunk is a chunk whose pages are all zero.

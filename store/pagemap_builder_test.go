@@ -12,7 +12,7 @@ func entriesOf(t *testing.T, directory, chunks []byte, pageCount int64) map[int6
 	t.Helper()
 	got := make(map[int64]uint32)
 	for page := range pageCount {
-		d, err := decodeDirEntry(directory[page/chunkPages*dirEntryBytes:], int64(len(chunks)/chunkBytes))
+		d, err := decodeDirEntry(directory[page/chunkPages*dirEntryBytes:], int64(len(chunks)/chunkBytes), 0)
 		wantNoError(t, err)
 		if d.kind != chunkStored {
 			continue
@@ -43,7 +43,7 @@ func TestPageMapBuilderAgainstMap(t *testing.T) {
 			wantNoError(t, b.set(page, want[page]))
 		}
 		var chunks bytes.Buffer
-		directory, stored, err := b.writeTo(&chunks)
+		directory, stored, err := b.writeTo(&chunks, nil)
 		wantNoError(t, err)
 		wantNoError(t, b.close())
 		wantEqual(t, "bytes written", int64(chunks.Len()), stored*chunkBytes)
@@ -64,7 +64,7 @@ func TestPageMapBuilderUnset(t *testing.T) {
 	wantNoError(t, b.set(2*chunkPages, 8))
 	wantNoError(t, b.set(chunkPages+5, zeroPageEntry))
 	var chunks bytes.Buffer
-	_, stored, err := b.writeTo(&chunks)
+	_, stored, err := b.writeTo(&chunks, nil)
 	wantNoError(t, err)
 	wantNoError(t, b.close())
 	wantEqual(t, "stored chunks", stored, 1)
@@ -88,10 +88,10 @@ func TestPageMapBuilderReportsErrors(t *testing.T) {
 	for chunk := range int64(3) {
 		wantNoError(t, b.set(chunk*chunkPages, 7))
 	}
-	_, _, err = b.writeTo(&brokenDisk{left: 2 * chunkBytes})
+	_, _, err = b.writeTo(&brokenDisk{left: 2 * chunkBytes}, nil)
 	wantClass(t, err, errDisk)
 	wantNoError(t, b.spool.Truncate(0)) // what waits is lost
-	_, _, err = b.writeTo(&brokenDisk{left: 9 * chunkBytes})
+	_, _, err = b.writeTo(&brokenDisk{left: 9 * chunkBytes}, nil)
 	wantEqual(t, "lost entries are noticed", err != nil, true)
 	wantNoError(t, b.close())
 	wantEqual(t, "a closed spool is noticed", b.set(0, 1) != nil || b.set(2*chunkPages, 1) != nil, true)

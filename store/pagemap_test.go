@@ -13,8 +13,6 @@ func TestPageRefRoundTrip(t *testing.T) {
 			{Kind: PageInFrame},
 			{Kind: PageInFrame, Frame: uint32(frames - 1), Slot: 1<<slotBits - 1},
 			{Kind: PageInFrame, Frame: 12345, Slot: 1<<slotBits - 1},
-			{Kind: PageInParent},
-			{Kind: PageInParent, ParentPage: 1<<entryValueBits - 1},
 		} {
 			got, err := decodePageRef(ref.encode(slotBits), slotBits, frames)
 			wantNoError(t, err)
@@ -28,6 +26,7 @@ func TestPageRefRefusals(t *testing.T) {
 		"zero page with a value": zeroPageEntry | 1,
 		"lost":                   0,
 		"lost, with a value":     5,
+		"the unused kind":        2<<entryValueBits | 1,
 		"frame behind the last":  uint32(PageInFrame)<<entryValueBits | 3<<2,
 	} {
 		if _, err := decodePageRef(entry, 2, 3); err == nil {
@@ -41,10 +40,10 @@ func TestPageRefRefusals(t *testing.T) {
 }
 
 func TestDirectoryEntryRoundTrip(t *testing.T) {
-	for _, d := range []dirEntry{{}, {kind: chunkParent}, {kind: chunkStored, crc32: 0xdeadbeef, stored: 6}} {
+	for _, d := range []dirEntry{{}, {kind: chunkInherited, layer: 2}, {kind: chunkStored, crc32: 0xdeadbeef, stored: 6}} {
 		var b [dirEntryBytes]byte
 		d.encode(b[:])
-		got, err := decodeDirEntry(b[:], 7)
+		got, err := decodeDirEntry(b[:], 7, 3)
 		wantNoError(t, err)
 		wantEqual(t, "directory entry", got, d)
 	}
@@ -55,10 +54,12 @@ func TestDirectoryEntryRefusals(t *testing.T) {
 		"unknown kind":          {kind: 3},
 		"chunk behind the last": {kind: chunkStored, stored: 7},
 		"chunk far behind":      {kind: chunkStored, stored: 1 << 63},
+		"layer of another kind": {kind: chunkStored, layer: 1},
+		"layer too deep":        {kind: chunkInherited, layer: 3},
 	} {
 		var b [dirEntryBytes]byte
 		d.encode(b[:])
-		if _, err := decodeDirEntry(b[:], 7); err == nil {
+		if _, err := decodeDirEntry(b[:], 7, 3); err == nil {
 			t.Errorf("%s: accepted", name)
 		} else {
 			wantClass(t, err, ErrCorrupt)
@@ -79,8 +80,8 @@ func TestPageMapRefusals(t *testing.T) {
 		{"zero page with a value", entry(1, zeroPageEntry|7), ErrCorrupt},
 		{"frame behind the last", entry(1, 1<<30|2<<1), ErrCorrupt},
 		{"lost entry", entry(0, 0), ErrCorrupt},
-		{"page of a parent", entry(1, 2<<30), ErrParent},
-		{"chunk of a parent", directory(0, uint32(chunkParent)), ErrParent},
+		{"the unused kind", entry(1, 2<<30), ErrCorrupt},
+		{"chunk of an ancestor", directory(0, uint32(chunkInherited)), ErrCorrupt},
 		{"unknown kind of chunk", directory(0, 3), ErrCorrupt},
 		{"chunk behind the last", directory(8, 1), ErrCorrupt},
 	} {

@@ -142,8 +142,6 @@ func (r *rangeReader) sortPages(refs []PageRef) error {
 				r.frames = append(r.frames, frameUse{frame: ref.Frame})
 			}
 			r.frames[use].pages = append(r.frames[use].pages, pageUse{i, ref.Slot})
-		case PageInParent:
-			return inFile(r.img.path, findingAt(ErrParent, wholeFile, "page %d of the parent", ref.ParentPage))
 		}
 	}
 	return nil

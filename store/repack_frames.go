@@ -51,8 +51,8 @@ func (o *oldImage) spoil(s *segment) error {
 		return err
 	}
 	for _, ref := range o.refs[:s.pageCount] {
-		if ref.Kind == PageInFrame {
-			o.spoiled.set(int64(ref.Frame))
+		if local := o.local(ref); local >= 0 {
+			o.spoiled.set(local)
 		}
 	}
 	return nil
@@ -64,7 +64,17 @@ func (o *oldImage) keeps(s *segment, i int64) (ref PageRef, keeps bool) {
 		return PageRef{}, false
 	}
 	ref = o.refs[i]
-	return ref, ref.Kind == PageInFrame && int64(ref.Frame) >= o.img.header.HotFrames && !o.spoiled.has(int64(ref.Frame))
+	local := o.local(ref)
+	return ref, local >= o.img.header.HotFrames && !o.spoiled.has(local)
+}
+
+// local is the number in the old image of the frame that a page is in, negative if
+// the page is in none, or an ancestor has it.
+func (o *oldImage) local(ref PageRef) int64 {
+	if ref.Kind != PageInFrame {
+		return -1
+	}
+	return int64(ref.Frame) - o.img.firstFrame
 }
 
 // read reads a frame that is taken over, and checks it in scratch.
@@ -78,12 +88,13 @@ func (o *oldImage) read(ctx context.Context, f *frameJob, scratch []byte) error 
 	if _, err := img.file.ReadAt(f.out, entry.PackedOff); err != nil {
 		return inFile(img.path, shortRead(err, entry.PackedOff))
 	}
-	table, err := img.tableOf(entry)
+	table, err := entry.table()
 	if err != nil {
 		return inFile(img.path, err)
 	}
 	check := frameRead{entry: entry}
 	check.finish(img.decoder.decode(ctx, entry.Codec, table, scratch[:entry.RawBytes()], f.out))
+	f.digests = appendPageDigests(f.digests[:0], scratch[:entry.RawBytes()])
 	return inFile(img.path, check.err)
 }
 
@@ -94,7 +105,7 @@ const maxCopies = 64
 
 // takeOver returns the page map entry of a page in a frame that is taken over.
 func (p *pipeline) takeOver(ctx context.Context, ref PageRef) (uint32, error) {
-	number := &p.old.numbers[ref.Frame]
+	number := &p.old.numbers[p.old.local(ref)]
 	if *number == 0 {
 		entry, err := p.old.img.Frame(ref.Frame)
 		if err != nil {

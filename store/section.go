@@ -25,12 +25,22 @@ const (
 	SectionSharedTables SectionType = 6
 	// SectionParentPath has the path of the parent relative to the image.
 	SectionParentPath SectionType = 7
+	// SectionLayers has the UUID and the number of frames of each ancestor.
+	SectionLayers SectionType = 8
+	// SectionMovedPages has the pages that are another page of the parent.
+	SectionMovedPages SectionType = 9
+	// SectionPageDigests has 16 bytes for each page of the image's frames.
+	SectionPageDigests SectionType = 10
+	// SectionChunkDigests has the digest of each chunk of the content.
+	SectionChunkDigests SectionType = 11
+	// SectionAncestorPaths has the paths of the parent's ancestors.
+	SectionAncestorPaths SectionType = 12
 )
 
 // String returns the name that docs/FORMAT.md uses.
 func (t SectionType) String() string {
 	names := [...]string{1: "page-directory", 2: "page-map", 3: "frame-table", 4: "frame-checksums",
-		5: "working-set", 6: "shared-tables", 7: "parent-path"}
+		5: "working-set", 6: "shared-tables", 7: "parent-path", 8: "layers", 9: "moved-pages", 10: "page-digests", 11: "chunk-digests", 12: "ancestor-paths"}
 	if t >= 1 && int(t) < len(names) {
 		return names[t]
 	}

@@ -108,28 +108,44 @@ func (st *segmentStream) hash(ctx context.Context) error {
 		if err != nil || !open {
 			return err
 		}
-		if err := s.read(st.src); err != nil {
+		if err := s.fill(st.src); err != nil {
 			return err
 		}
-		s.digestPages()
 		close(s.ready)
 	}
 }
 
-// read fills the segment. The part of the last page beyond the end of the
-// input counts as zeros.
-func (s *segment) read(src memorySource) error {
-	rawOff := s.firstPage * PageBytes
-	want := min(s.pageCount*PageBytes, src.rawBytes()-rawOff)
-	n, err := src.ReadAt(s.raw[:want], rawOff)
-	if int64(n) == want {
-		clear(s.raw[want : s.pageCount*PageBytes])
+// digestedSource is a source that knows what most of its pages are without reading
+// them.
+type digestedSource interface {
+	// fillSegment sets zero and digests of the segment, and raw of the pages that may
+	// have to be stored.
+	fillSegment(s *segment) error
+}
+
+func (s *segment) fill(src memorySource) error {
+	if digested, ok := src.(digestedSource); ok {
+		return digested.fillSegment(s)
+	}
+	return s.readPages(src, 0, s.pageCount)
+}
+
+// readPages reads count pages of the segment from its page i on, and digests them. The
+// part of the last page beyond the end of the input counts as zeros.
+func (s *segment) readPages(src memorySource, i, count int64) error {
+	rawOff, raw := (s.firstPage+i)*PageBytes, s.raw[i*PageBytes:][:count*PageBytes]
+	want := min(count*PageBytes, src.rawBytes()-rawOff)
+	n, err := src.ReadAt(raw[:want], rawOff)
+	switch {
+	case int64(n) == want:
+		clear(raw[want:])
+		s.digestPages(i, count)
 		return nil
-	}
-	if errors.Is(err, io.EOF) {
+	case errors.Is(err, io.EOF):
 		return findingAt(ErrChanged, rawOff+int64(n), "it became shorter")
+	default:
+		return err
 	}
-	return err
 }
 
 func (s *segment) page(i int64) []byte { return s.raw[i*PageBytes:][:PageBytes] }
@@ -139,8 +155,8 @@ func (s *segment) endRawOff(rawBytes int64) int64 {
 	return min((s.firstPage+s.pageCount)*PageBytes, rawBytes)
 }
 
-func (s *segment) digestPages() {
-	for i := range s.pageCount {
+func (s *segment) digestPages(first, count int64) {
+	for i := first; i < first+count; i++ {
 		page := s.page(i)
 		if s.zero[i] = isZero(page); !s.zero[i] {
 			s.digests[i] = pageDigest(page)

@@ -77,7 +77,7 @@ func PackSnapshot(ctx context.Context, src, dst string, names MemoryNames, opt P
 				return false, err
 			}
 		}
-		own.Progress = progress.next()
+		own.Progress, own.placedAt, own.replacedDir = progress.next(), filepath.Join(dst, rel)+ImageSuffix, dst
 		result.Images[rel], err = PackFile(ctx, from, to+ImageSuffix, own)
 		return true, err
 	}

@@ -66,7 +66,22 @@ func openRegular(path string, class error) (*os.File, error) {
 	if !info.Mode().IsRegular() {
 		return nil, &FileError{Path: path, PackedOff: wholeFile, Err: class, Detail: "it is not a regular file"}
 	}
-	return os.Open(path)
+	// os.Open would try to poll the file, which takes four system calls more.
+	fd, err := ignoringEINTR(func() (int, error) { return unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0) })
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+// ignoringEINTR repeats a system call that a signal interrupted.
+func ignoringEINTR(call func() (int, error)) (int, error) {
+	for {
+		n, err := call()
+		if !errors.Is(err, unix.EINTR) {
+			return n, err
+		}
+	}
 }
 
 // sameChangeTime compares the times of the last change of content or metadata,

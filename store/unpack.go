@@ -10,6 +10,8 @@ import (
 type UnpackOptions struct {
 	// Overwrite allows replacing an existing file.
 	Overwrite bool
+	// Parents finds the parents of images; nil means: where the images say.
+	Parents *Parents
 	// Progress, if not nil, is called from one goroutine with the raw bytes
 	// that are done.
 	Progress func(doneRawBytes int64)
@@ -19,7 +21,7 @@ type UnpackOptions struct {
 // holes for zero pages. The file appears whole, after its digest was found to be
 // the one that was packed, or not at all.
 func UnpackFile(ctx context.Context, src, dst string, opt UnpackOptions) (Header, error) {
-	img, err := Open(src, OpenOptions{})
+	img, err := Open(src, OpenOptions{Parents: opt.Parents})
 	if err != nil {
 		return Header{}, err
 	}

@@ -1,7 +1,9 @@
 package store
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"runtime"
 
 	"golang.org/x/sync/errgroup"
@@ -35,13 +37,23 @@ func (img *Image) Verify(ctx context.Context, progress func(doneRawBytes int64))
 	if _, err := img.SharedTables(); err != nil {
 		return VerifyResult{}, err
 	}
-	err := img.walkContent(ctx, func(s *segment) error {
+	if _, err := img.ancestorPaths(); err != nil {
+		return VerifyResult{}, inFile(img.path, err)
+	}
+	if err := img.checkMoved(ctx); err != nil {
+		return VerifyResult{}, img.blame(err)
+	}
+	digests, err := newDigestCheck(ctx, img)
+	if err != nil {
+		return VerifyResult{}, err
+	}
+	err = img.walkContent(ctx, func(s *segment) error {
 		if progress != nil {
 			progress(s.endRawOff(img.header.RawBytes))
 		}
-		return nil
+		return digests.compare(s)
 	})
-	if err != nil {
+	if err := errors.Join(err, digests.close()); err != nil {
 		return VerifyResult{}, err
 	}
 	check := acceleratorCheck{img: img}
@@ -86,7 +98,7 @@ func (img *Image) walkContent(ctx context.Context, visit func(*segment) error) e
 // the counts of the header are right, and that every frame is used: a frame
 // that no page names would be read by nobody, and hence never checked.
 func (img *Image) checkReferences(ctx context.Context) error {
-	usage := pageUsage{frames: newBitmap(img.header.FrameCount)}
+	usage := pageUsage{firstFrame: img.firstFrame, frames: newBitmap(img.header.FrameCount)}
 	if err := usage.count(ctx, img); err != nil {
 		return err
 	}
@@ -105,9 +117,101 @@ func (img *Image) checkReferences(ctx context.Context) error {
 	return nil
 }
 
+// checkMoved proves that every inherited page is where the image says that it is in
+// the parent: that is where it is looked for if the parent is laid out anew.
+func (img *Image) checkMoved(ctx context.Context) error {
+	if img.parent == nil {
+		return nil
+	}
+	refs := make([]PageRef, chunkPages)
+	for first, count := int64(0), img.header.PageCount(); first < count; first += chunkPages {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		chunk := refs[:min(chunkPages, count-first)]
+		if err := img.Pages(first, chunk); err != nil {
+			return err
+		}
+		for i, ref := range chunk {
+			if ref.Kind != PageInFrame || int64(ref.Frame) >= img.firstFrame {
+				continue
+			}
+			if err := img.checkInherited(first+int64(i), ref); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (img *Image) checkInherited(page int64, ref PageRef) error {
+	parentPage, err := img.parentPage(page)
+	if err != nil {
+		return err
+	}
+	var there [1]PageRef
+	if err := img.parent.Pages(parentPage, there[:]); err != nil {
+		return err
+	}
+	if there[0] != ref {
+		return corruptAt(wholeFile, "page %d is not page %d of the parent", page, parentPage)
+	}
+	return nil
+}
+
+// digestCheck compares the page digests that an image keeps with those of its pages.
+type digestCheck struct {
+	img    *Image
+	stored *storedDigests // nil if the image has none
+	refs   []PageRef
+}
+
+func newDigestCheck(ctx context.Context, img *Image) (*digestCheck, error) {
+	if _, err := img.chunkDigests(); err != nil {
+		return nil, err
+	}
+	if img.section(SectionPageDigests).lenBytes == 0 {
+		return &digestCheck{}, nil
+	}
+	stored, err := img.loadDigests(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &digestCheck{img, stored, make([]PageRef, segmentPages)}, nil
+}
+
+func (c *digestCheck) close() error {
+	if c.stored == nil {
+		return nil
+	}
+	return c.stored.close()
+}
+
+func (c *digestCheck) compare(s *segment) error {
+	if c.stored == nil {
+		return nil
+	}
+	if err := c.img.Pages(s.firstPage, c.refs[:s.pageCount]); err != nil {
+		return err
+	}
+	return c.img.blame(guard(func() error {
+		for i, ref := range c.refs[:s.pageCount] {
+			local := int64(ref.Frame) - c.img.firstFrame
+			if ref.Kind != PageInFrame || local < 0 {
+				continue
+			}
+			if kept := c.stored.of(local, ref.Slot); !bytes.Equal(kept, s.digests[i][:]) {
+				return corruptAt(c.img.section(SectionPageDigests).packedOff, "the digest of page %d is another", s.firstPage+int64(i))
+			}
+		}
+		return nil
+	}))
+}
+
 // pageUsage counts what the page map refers to.
 type pageUsage struct {
-	frames       bitmap
+	firstFrame   int64  // of the image: those before are inherited
+	frames       bitmap // of the image
 	zero, parent int64
 }
 
@@ -132,10 +236,12 @@ func (u *pageUsage) add(ref PageRef) {
 	switch ref.Kind {
 	case PageZero:
 		u.zero++
-	case PageInParent:
-		u.parent++
 	case PageInFrame:
-		u.frames.set(int64(ref.Frame))
+		if int64(ref.Frame) < u.firstFrame {
+			u.parent++
+		} else {
+			u.frames.set(int64(ref.Frame) - u.firstFrame)
+		}
 	}
 }
 
@@ -143,7 +249,7 @@ func (u *pageUsage) add(ref PageRef) {
 func (img *Image) countSlots(used bitmap) (int64, error) {
 	var slots int64
 	for frame := range img.header.FrameCount {
-		entry, err := img.Frame(uint32(frame))
+		entry, err := img.Frame(uint32(img.firstFrame + frame))
 		if err != nil {
 			return 0, err
 		}

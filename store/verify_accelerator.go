@@ -41,7 +41,7 @@ func (c *acceleratorCheck) work(ctx context.Context) error {
 			return err
 		}
 		var err error
-		if read.entry, err = c.img.Frame(uint32(frame)); err != nil {
+		if read.entry, err = c.img.Frame(uint32(c.img.firstFrame + frame)); err != nil {
 			return err
 		}
 		if read.entry.Codec != CodecDeflate {
@@ -56,10 +56,10 @@ func (c *acceleratorCheck) work(ctx context.Context) error {
 // check decodes one frame; stream is scratch space.
 func (c *acceleratorCheck) check(read *frameRead, stream []byte) error {
 	c.deflate.Add(1)
-	if err := c.img.readPacked(read); err != nil {
+	if err := read.readPacked(); err != nil {
 		return err
 	}
-	table, err := c.img.tableOf(read.entry)
+	table, err := read.entry.table()
 	if err != nil {
 		return err
 	}

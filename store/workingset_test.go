@@ -50,7 +50,7 @@ func TestWorkingSetIsBounded(t *testing.T) {
 		for i := range w.workingSet {
 			w.workingSet[i] = PageRun{FirstPage: uint32(i), PageCount: 1}
 		}
-		_, err = w.finish(newContentDigester(w.header.RawBytes).sum())
+		_, err = w.finish(newContentDigester(w.header.RawBytes))
 		wantNoError(t, err)
 		runs, err := openImage(t, path).WorkingSet()
 		if extra == 0 {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -32,6 +34,13 @@ type imageWriter struct {
 	blockCRC     uint32
 	workingSet   []PageRun
 	sharedTables []huffman.Lengths
+	digests      digestSpool // of the pages of frames
+	chunkDigests []byte
+
+	parent     *Image   // nil without
+	parentPath string   // relative to the directory of the image
+	ancestors  []string // the same of the parent's ancestors
+	moved      []movedPage
 }
 
 // newImageWriter begins an image of rawBytes bytes whose largest frames have
@@ -61,6 +70,9 @@ func (w *imageWriter) begin(dir string) (err error) {
 		return err
 	}
 	w.frameOut = bufio.NewWriter(w.frameSpool)
+	if w.digests, err = newDigestSpool(dir); err != nil {
+		return err
+	}
 	// the header is written last, over these zeros: a file that was cut short
 	// has no magic
 	return w.write(make([]byte, headerBytes))
@@ -77,7 +89,7 @@ func (w *imageWriter) closeSpools() error {
 	if w.frameSpool.File != nil {
 		err = errors.Join(err, w.frameSpool.close())
 	}
-	return err
+	return errors.Join(err, w.digests.close())
 }
 
 func (w *imageWriter) write(b []byte) error {
@@ -86,8 +98,20 @@ func (w *imageWriter) write(b []byte) error {
 	return err
 }
 
-// appendFrame writes the next frame. entry needs no offset and no length.
-func (w *imageWriter) appendFrame(entry FrameEntry, packed []byte) error {
+// haveParent makes the image a child.
+func (w *imageWriter) haveParent(parent *Image, path string, ancestors []string) {
+	w.parent, w.parentPath, w.ancestors = parent, path, ancestors
+	h := &w.header
+	h.Incompat |= FeatureParent
+	h.Parent, h.Depth, h.InheritedFrames = parent.header.Identity, parent.depth()+1, parent.endFrame()
+}
+
+// appendFrame writes the next frame. entry needs no offset and no length; digests
+// are those of its pages.
+func (w *imageWriter) appendFrame(entry FrameEntry, packed, digests []byte) error {
+	if err := w.digests.add(digests); err != nil {
+		return err
+	}
 	entry.PackedOff, entry.PackedLen = w.packedOff, len(packed)
 	if err := w.write(packed); err != nil {
 		return err
@@ -109,9 +133,9 @@ func (w *imageWriter) endBlock() {
 }
 
 // finish writes what follows the frames and publishes the image.
-func (w *imageWriter) finish(digest Digest) (Header, error) {
+func (w *imageWriter) finish(content *contentDigester) (Header, error) {
 	w.header.FramesBytes = w.packedOff - w.header.FramesOff
-	w.header.Digest = digest
+	w.header.Digest, w.chunkDigests = content.sum(), content.chunks
 	if err := w.stampIdentity(); err != nil {
 		return Header{}, errors.Join(err, w.abort())
 	}
@@ -149,7 +173,7 @@ func (w *imageWriter) writeTables() error {
 	}
 	var directory []byte
 	err := w.addSection(SectionPageMap, false, func(out io.Writer) (err error) {
-		directory, _, err = w.pages.writeTo(out)
+		directory, _, err = w.pages.writeTo(out, w.sharedChunks())
 		return err
 	})
 	if err != nil {
@@ -159,6 +183,9 @@ func (w *imageWriter) writeTables() error {
 		return err
 	}
 	if err := w.writeOptional(); err != nil {
+		return err
+	}
+	if err := w.writeParent(); err != nil {
 		return err
 	}
 	// What every open reads comes last, beside the trailer, so that one access
@@ -176,9 +203,43 @@ func (w *imageWriter) writeOptional() error {
 		}
 	}
 	if len(w.sharedTables) > 0 {
-		return w.addBytes(SectionSharedTables, encodeSharedTables(w.sharedTables))
+		if err := w.addBytes(SectionSharedTables, encodeSharedTables(w.sharedTables)); err != nil {
+			return err
+		}
 	}
-	return nil
+	if w.header.FrameCount > 0 {
+		if err := w.addSection(SectionPageDigests, true, w.digests.writeTo); err != nil {
+			return err
+		}
+	}
+	return w.addBytes(SectionChunkDigests, w.chunkDigests)
+}
+
+func (w *imageWriter) sharedChunks() *sharedChunks {
+	if w.parent == nil {
+		return nil
+	}
+	return &sharedChunks{w.parent, w.header.SlotBits}
+}
+
+// writeParent writes what a child says of its ancestors.
+func (w *imageWriter) writeParent() error {
+	if w.parent == nil {
+		return nil
+	}
+	slices.SortFunc(w.moved, func(a, b movedPage) int { return cmp.Compare(a.page, b.page) })
+	if err := w.addBytes(SectionMovedPages, encodeMoved(w.moved)); err != nil {
+		return err
+	}
+	if err := w.addBytes(SectionParentPath, []byte(w.parentPath)); err != nil {
+		return err
+	}
+	if len(w.ancestors) > 0 {
+		if err := w.addBytes(SectionAncestorPaths, encodePaths(w.ancestors)); err != nil {
+			return err
+		}
+	}
+	return w.addBytes(SectionLayers, encodeLayers(w.parent.chain))
 }
 
 func (w *imageWriter) copyFrameTable(out io.Writer) error {
