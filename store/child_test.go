@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"testing"
 
@@ -28,7 +29,13 @@ const (
 	rolePackSnapshot = "pack-snapshot"
 	roleUnpack       = "unpack"
 	roleRepack       = "repack"
+	rolePackChild    = "pack-child" // of parentName beside the target
+	roleFlatten      = "flatten"
+	roleRebase       = "rebase" // onto source
 )
+
+// parentName is the name of the parent in the roles that need one.
+const parentName = "parent.sabre"
 
 // childCommand is a process that overwrites target with what role makes of
 // source.
@@ -73,6 +80,16 @@ func playRole(role, source, target string) error {
 	case roleRepack:
 		opt.WorkingSet = []PageRun{{FirstPage: 700, PageCount: 100}, {FirstPage: 3, PageCount: 50}}
 		_, err := RepackFile(ctx, target, opt)
+		return err
+	case rolePackChild:
+		opt.Parent = filepath.Join(filepath.Dir(target), parentName)
+		_, err := PackFile(ctx, source, target, opt)
+		return err
+	case roleFlatten:
+		_, err := FlattenFile(ctx, target, opt)
+		return err
+	case roleRebase:
+		_, err := RebaseFile(ctx, target, source, opt)
 		return err
 	case roleUnpack:
 		_, err := UnpackFile(ctx, source, target, UnpackOptions{Overwrite: true})

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -60,12 +61,12 @@ func TestKilledPack(t *testing.T) {
 	wantNames(t, dir, "image.sabre")
 }
 
-// wantNothingVisible allows, besides the named file, only what no reader of a
+// wantNothingVisible allows, besides the named files, only what no reader of a
 // store shows: replacing takes a name of that kind for a moment.
-func wantNothingVisible(t *testing.T, dir, want string) {
+func wantNothingVisible(t *testing.T, dir string, want ...string) {
 	t.Helper()
 	for _, name := range namesIn(t, dir) {
-		if name != want && !IsStaging(name) {
+		if !slices.Contains(want, name) && !IsStaging(name) {
 			t.Fatalf("%s was left", name)
 		}
 	}
@@ -155,6 +156,45 @@ func TestKilledRepack(t *testing.T) {
 	durationOf(t, childCommand(t, roleRepack, "", target))
 	wantNames(t, dir, "image.sabre")
 	wantContent(t, target, raw)
+}
+
+// TestKilledChild kills processes that write a child: the old image or the new one
+// stands, whole, and its parents as they were.
+func TestKilledChild(t *testing.T) {
+	const kills = 9
+	r := seeded(t)
+	parentRaw := guestMemory(r, 2<<20)
+	raw := changedMemory(r, parentRaw)
+	for _, role := range []string{rolePackChild, roleFlatten, roleRebase} {
+		dir := t.TempDir()
+		parent, other, target := filepath.Join(dir, parentName), filepath.Join(dir, "other.sabre"), filepath.Join(dir, "image.sabre")
+		packTo(t, parentRaw, parent, PackOptions{Codec: CodecLZ4})
+		packTo(t, parentRaw, other, PackOptions{Codec: CodecLZ4, FramePages: 2})
+		packTo(t, raw, target, PackOptions{Parent: parent})
+		packed := readFile(t, target)
+		source := other
+		if role == rolePackChild {
+			source = writeFile(t, filepath.Join(t.TempDir(), "mem_file"), raw)
+		}
+		took := durationOf(t, childCommand(t, role, source, target))
+		written := 0
+		for range kills {
+			writeFile(t, target, packed)
+			killAfter(t, childCommand(t, role, source, target), time.Duration(r.Int64N(int64(took+took/4))))
+			wantContent(t, target, raw)
+			wantNothingVisible(t, dir, "image.sabre", "other.sabre", parentName)
+			if string(readFile(t, target)) != string(packed) {
+				written++
+			}
+		}
+		t.Logf("%s: %d were killed, %d after the new image stood", role, kills, written)
+		writeFile(t, target, packed)
+		durationOf(t, childCommand(t, role, source, target))
+		wantNames(t, dir, "image.sabre", "other.sabre", parentName)
+		for path, raw := range map[string][]byte{parent: parentRaw, other: parentRaw, target: raw} {
+			wantContent(t, path, raw)
+		}
+	}
 }
 
 // TestFewDescriptors lets every single open fail in turn: a pack must clean up
