@@ -35,6 +35,9 @@
 // A store is a directory of snapshots, in which memory files are images and all
 // other files are as they were.
 //
+// [Remove] takes images out of a store and refuses what others need, for which
+// [ReadFamily] reads who is whose parent.
+//
 // # Invariants
 //
 // Bytes that this package returns are the bytes that were packed: every frame

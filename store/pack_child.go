@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openAsParent opens an image to make children of it. Until it is closed, whoever removes it does
+// openAsParent opens an image to make children of it. Until it is closed, [Remove] does
 // not remove it.
 func openAsParent(path string, opt OpenOptions) (*Image, error) {
 	img, err := Open(path, opt)
