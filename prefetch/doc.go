@@ -28,6 +28,12 @@
 // turn: read, decode, push. Frames go through the store's [store.FrameCache]: demand
 // uses what is decoded ahead, and the other way round.
 //
+// The working set of an image that has a parent lies in several files: what the
+// child changed in its own, all else in those of its ancestors. Frames are numbered
+// over the whole chain, so a plan is made as for one image, and a batch may have
+// frames of several layers: what belongs together in the guest is pushed together,
+// and of each file the part that lies together is read with one access.
+//
 // A [Gate] lets demand go first, a [Budget] bounds what is pushed, a [Tracker] knows
 // afterwards what it was good for.
 //
