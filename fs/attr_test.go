@@ -79,11 +79,13 @@ func TestInodesAreStable(t *testing.T) {
 func TestHolesAgreeWithTheOriginal(t *testing.T) {
 	dir, raw := sampleStore(t)
 	m := mountStore(t, dir)
-	f, err := os.Open(m.file("snap/mem_file"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
+	wantHoles(t, m.file("snap/mem_file"), raw)
+}
+
+// wantHoles fails unless the holes of a file are the pages of zeros.
+func wantHoles(t *testing.T, path string, raw []byte) {
+	t.Helper()
+	f := openHeld(t, path)
 	hole := func(off int) bool {
 		page := off / store.PageBytes * store.PageBytes
 		return isZero(raw[page:min(len(raw), page+store.PageBytes)])

@@ -1,7 +1,6 @@
 package fs
 
 import (
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -15,8 +14,9 @@ import (
 // catalog answers what a file called *.sabre is, and remembers it as long as
 // the file does not change: listing a directory of snapshots asks for each.
 type catalog struct {
-	dir    *storeDir
-	engine iaa.Engine
+	dir     *storeDir
+	engine  iaa.Engine
+	parents *store.Parents
 
 	mu    sync.Mutex
 	found map[fileIdent]finding // guarded by mu
@@ -53,8 +53,10 @@ func (c *catalog) examine(rel string, st *unix.Stat_t) (*store.Header, error) {
 	return header, err
 }
 
+// readHeader opens the image without its parents: a listing of deep chains stays
+// cheap, and what is remembered does not depend on other files.
 func (c *catalog) readHeader(rel string) (*store.Header, error) {
-	img, err := c.open(rel)
+	img, err := c.openWith(rel, store.OpenOptions{Alone: true})
 	if err != nil {
 		return nil, err
 	}
@@ -65,30 +67,18 @@ func (c *catalog) readHeader(rel string) (*store.Header, error) {
 	return &header, nil
 }
 
-// open opens an image of the store. The descriptor pins the file that was
-// found beneath the store's root; opening it again by way of /proc cannot lead
-// anywhere else.
+// open opens an image of the store and its parents. A finding about a parent is never
+// remembered: when the parent is there again, the next open succeeds.
 func (c *catalog) open(rel string) (*store.Image, error) {
-	fd, err := c.dir.openFD(rel, unix.O_PATH)
-	if err != nil {
-		return nil, fmt.Errorf("opening %s: %w", c.dir.display(rel), err)
-	}
-	img, err := store.Open(fmt.Sprintf("/proc/self/fd/%d", fd), store.OpenOptions{Engine: c.engine})
-	return img, errors.Join(named(err, c.dir.display(rel)), unix.Close(fd))
+	return c.openWith(rel, store.OpenOptions{Engine: c.engine, Parents: c.parents})
 }
 
-// named puts the path that an operator knows into a finding about a file that
-// was opened by another one.
-func named(err error, path string) error {
-	if err == nil {
-		return nil
+func (c *catalog) openWith(rel string, options store.OpenOptions) (*store.Image, error) {
+	file, err := c.dir.open(rel)
+	if err != nil {
+		return nil, err
 	}
-	if fe, ok := errors.AsType[*store.FileError](err); ok {
-		renamed := *fe
-		renamed.Path = path
-		return &renamed
-	}
-	return fmt.Errorf("%s: %w", path, err)
+	return store.OpenFile(file, file.Name(), options)
 }
 
 func (c *catalog) remember(ident fileIdent, f finding) {

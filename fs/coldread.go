@@ -154,6 +154,6 @@ func (p *coldPusher) push(job coldJob) {
 	pageCount := min(coldRegionPages, job.node.header.PageCount()-job.firstPage)
 	err := run.PushRegion(p.ctx, job.firstPage, pageCount)
 	if err != nil && !errors.Is(err, prefetch.ErrGone) && !errors.Is(err, context.Canceled) {
-		job.node.tree.report("push", job.node.rel, named(err, job.node.tree.dir.display(job.node.rel)))
+		job.node.tree.report("push", job.node.rel, err)
 	}
 }

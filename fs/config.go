@@ -39,6 +39,9 @@ const DefaultCacheBytes = 256 << 20
 type Config struct {
 	// StoreDir is the directory of packed snapshots.
 	StoreDir string
+	// ParentDirs are directories in which parents of images are looked for, by their
+	// content, that are not where the image says, or that are outside the store.
+	ParentDirs []string
 	// MountPoint is an existing directory.
 	MountPoint string
 	// AllowOther lets users other than the one who mounts use the files, as
@@ -100,7 +103,11 @@ func (c Config) checked() (Config, error) {
 	if c.MountPoint, err = resolveMountPoint(c.MountPoint); err != nil {
 		return c, err
 	}
-	return c, c.checkPaths()
+	if err := c.checkPaths(); err != nil {
+		return c, err
+	}
+	c.ParentDirs, err = checkedParentDirs(c.ParentDirs, c.MountPoint)
+	return c, err
 }
 
 // preparedRecordDir makes sure that there is a directory for traces, and returns its
@@ -169,21 +176,26 @@ func (c Config) checkPaths() error {
 	if !pointInfo.IsDir() {
 		return fmt.Errorf("%w: %s", ErrMountPoint, c.MountPoint)
 	}
-	return checkNotNested(storeInfo, c)
+	inside, err := isInside(c.MountPoint, storeInfo)
+	if err == nil && inside {
+		err = fmt.Errorf("%w: %s in %s", ErrNested, c.MountPoint, c.StoreDir)
+	}
+	return err
 }
 
-// checkNotNested compares files and not names, for there are bind mounts.
-func checkNotNested(storeInfo os.FileInfo, c Config) error {
-	for dir := c.MountPoint; ; dir = filepath.Dir(dir) {
-		info, err := os.Stat(dir)
+// isInside reports whether a path is a directory or something below it. It compares
+// files and not names, for there are bind mounts.
+func isInside(path string, dir os.FileInfo) (bool, error) {
+	for ; ; path = filepath.Dir(path) {
+		info, err := os.Stat(path)
 		if err != nil {
-			return fmt.Errorf("%w: %w", ErrMountPoint, err)
+			return false, fmt.Errorf("%w: %w", ErrMountPoint, err)
 		}
-		if os.SameFile(info, storeInfo) {
-			return fmt.Errorf("%w: %s in %s", ErrNested, c.MountPoint, c.StoreDir)
+		if os.SameFile(info, dir) {
+			return true, nil
 		}
-		if dir == filepath.Dir(dir) {
-			return nil
+		if path == filepath.Dir(path) {
+			return false, nil
 		}
 	}
 }

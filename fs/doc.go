@@ -24,6 +24,20 @@
 // beneath it and follows no symbolic link (openat2, Linux 5.6), so a link in a
 // store is shown and never leads the daemon out of it.
 //
+// # Parents
+//
+// An image may have a parent and hold only what differs (see the store package). The
+// chain is opened with the memory file, not for a listing: stat and readdir read one
+// header, however deep the chain is. All images of a mount share the parents that are
+// open, so the frames of a common ancestor are decoded once for all its descendants.
+//
+// Where its parent is, the image says relative to its own directory, and that is
+// resolved like every path here: beneath the store and through no symbolic link
+// (parents.go). Elsewhere parents are found only below Config.ParentDirs, by their
+// content. A parent that is missing, is another one or leads in a circle makes open
+// fail with EIO. Nothing of that is remembered: the next open looks again. Who has a
+// file open keeps the parents that were found then, whatever becomes of their names.
+//
 // # Inode identity
 //
 // The kernel keeps pages by inode, so two contents must never share one. The
@@ -67,7 +81,8 @@
 // # Errors and interrupts
 //
 // Errors become error numbers in errno.go and nowhere else. What the bytes of
-// an image caused is EIO, with a log line that names file, offset and finding.
+// an image caused is EIO, with a log line that names file, offset and finding;
+// the file is the parent's if the finding is about a parent.
 //
 // Reads of memory files ignore interrupts. A signal to a thread that waits in
 // a page fault makes the kernel send one, and a fault that is answered with

@@ -59,6 +59,7 @@ func roleCommand(role, arg string) *exec.Cmd {
 // mountArg is what the server's process is told.
 type mountArg struct {
 	StoreDir, MountPoint string
+	ParentDirs           []string
 	AllowOther           bool
 	CacheBytes           int64
 	Prefetch             PrefetchMode
@@ -76,7 +77,7 @@ func serveRole(arg string) error {
 		return err
 	}
 	server, err := Mount(context.Background(), Config{
-		StoreDir: a.StoreDir, MountPoint: a.MountPoint, AllowOther: a.AllowOther, CacheBytes: a.CacheBytes,
+		StoreDir: a.StoreDir, ParentDirs: a.ParentDirs, MountPoint: a.MountPoint, AllowOther: a.AllowOther, CacheBytes: a.CacheBytes,
 		Logger:   slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Prefetch: a.Prefetch, PrefetchBudgetBytes: a.BudgetBytes, WorkingSetDir: a.WorkingSetDir,
 		RecordDir: a.RecordDir, RecordWindow: a.RecordWindow,

@@ -103,6 +103,7 @@ func (n *memNode) acquire() (*sharedImage, error) {
 	if img.Header().Identity != n.header.Identity {
 		return nil, errors.Join(errStale, img.Close())
 	}
+	n.tree.noteStale(n.rel, img)
 	n.image, n.opened = newSharedImage(img), identOf(&st)
 	return n.image, nil
 }
@@ -138,7 +139,7 @@ func (h *memHandle) Read(_ context.Context, dest []byte, rawOff int64) (fuse.Rea
 	if err != nil && !errors.Is(err, io.EOF) {
 		t.stats.failedReads.Add(1)
 		h.stats.failedReads.Add(1)
-		return nil, t.errno("read", h.node.rel, named(err, t.dir.display(h.node.rel)))
+		return nil, t.errno("read", h.node.rel, err)
 	}
 	t.stats.reads.Add(1)
 	t.stats.readBytes.Add(int64(served.LenBytes))
@@ -209,7 +210,7 @@ func (h *memHandle) Lseek(_ context.Context, off uint64, whence uint32) (uint64,
 	pos, err := seek(int64(off))
 	if err != nil {
 		t := h.node.tree
-		return 0, t.errno("lseek", h.node.rel, named(err, t.dir.display(h.node.rel)))
+		return 0, t.errno("lseek", h.node.rel, err)
 	}
 	if whence == unix.SEEK_DATA && pos >= rawBytes {
 		return 0, syscall.ENXIO

@@ -80,7 +80,8 @@ func newTree(config Config) (*tree, error) {
 	if err != nil {
 		return nil, errors.Join(err, dir.close())
 	}
-	t := &tree{config: config, dir: dir, cache: cache, log: config.Logger, catalog: &catalog{dir: dir, engine: config.Engine}}
+	t := &tree{config: config, dir: dir, cache: cache, log: config.Logger}
+	t.catalog = &catalog{dir: dir, engine: config.Engine, parents: newParents(dir, config)}
 	t.scrub = newScrubber(&t.stats, func(ino uint64, err error) {
 		t.log.Error("the kernel keeps pages that were written to", "inode", ino, "err", err)
 	})

@@ -20,7 +20,7 @@ func TestMountRefuses(t *testing.T) {
 	file := filepath.Join(dir, "file")
 	writeFile(t, file, nil)
 	storeDir, point := filepath.Join(dir, "store"), filepath.Join(dir, "point")
-	mustNot(t, errors.Join(os.MkdirAll(filepath.Join(storeDir, "sub"), 0o755), os.Mkdir(point, 0o755)))
+	mustNot(t, errors.Join(os.MkdirAll(filepath.Join(storeDir, "sub"), 0o755), os.MkdirAll(filepath.Join(point, "sub"), 0o755)))
 	mustNot(t, os.Symlink(filepath.Join(storeDir, "sub"), filepath.Join(dir, "link")))
 	mustNot(t, os.Symlink("loop", filepath.Join(dir, "loop")))
 	for _, c := range []struct {
@@ -38,6 +38,11 @@ func TestMountRefuses(t *testing.T) {
 		{"mount point leads into the store", Config{StoreDir: storeDir, MountPoint: dir + "/link"}, ErrNested},
 		{"mount point is a mount", Config{StoreDir: storeDir, MountPoint: "/proc"}, ErrMounted},
 		{"cache is negative", Config{StoreDir: storeDir, MountPoint: point, CacheBytes: -1}, ErrConfig},
+		{"directory of parents is missing", Config{StoreDir: storeDir, MountPoint: point, ParentDirs: []string{dir + "/none"}}, ErrConfig},
+		{"directory of parents is a file", Config{StoreDir: storeDir, MountPoint: point, ParentDirs: []string{storeDir, file}}, ErrConfig},
+		{"mount point is in a directory of parents", Config{StoreDir: storeDir, MountPoint: point, ParentDirs: []string{dir}}, ErrConfig},
+		{"mount point is a directory of parents", Config{StoreDir: storeDir, MountPoint: point, ParentDirs: []string{point}}, ErrConfig},
+		{"directory of parents is in the mount point", Config{StoreDir: storeDir, MountPoint: point, ParentDirs: []string{point + "/sub"}}, ErrConfig},
 		{"prefetch mode is unknown", Config{StoreDir: storeDir, MountPoint: point, Prefetch: 9}, ErrConfig},
 	} {
 		if _, err := Mount(context.Background(), c.config); !errors.Is(err, c.want) {

@@ -163,7 +163,7 @@ func (a *ahead) work(ctx context.Context, s *session, n *memNode, image *sharedI
 	run := prefetch.New(prefetch.Config{
 		Image: image.Image, Cache: a.tree.cache, Sink: pageSink{n}, Pages: pages, All: all,
 		Gate: &a.gate, Budget: a.budget, Tracker: s.tracker,
-		Report: func(err error) { a.tree.report("prefetch", n.rel, named(err, a.tree.dir.display(n.rel))) },
+		Report: func(err error) { a.tree.report("prefetch", n.rel, err) },
 	})
 	s.run.Store(run)
 	s.set.Store(int32(source)) // last: from now on pages that are not planned are cold
@@ -185,7 +185,7 @@ func (a *ahead) workingSet(n *memNode, image *sharedImage) ([]uint32, workingSet
 	}
 	runs, err := image.WorkingSet()
 	if err != nil {
-		a.tree.report("working set", n.rel, named(err, a.tree.dir.display(n.rel)))
+		a.tree.report("working set", n.rel, err)
 	}
 	if len(runs) == 0 {
 		return nil, setNone

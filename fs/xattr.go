@@ -85,10 +85,11 @@ func headerXattr(h *store.Header, name string) (string, bool) {
 }
 
 // sampleCodec returns the codec of the first frame outside the working set;
-// of the first at all if there is no other, "none" without frames. Frames that
-// do not shrink are stored raw, so this is a sample and not a promise.
+// of the first at all if there is no other, "none" without frames. It looks at the
+// image's own frames, unless all that it has is its parent's. Frames that do not
+// shrink are stored raw, so this is a sample and not a promise.
 func (n *memNode) sampleCodec() (string, error) {
-	if n.header.FrameCount == 0 {
+	if n.header.FrameCount == 0 && n.header.InheritedFrames == 0 {
 		return "none", nil
 	}
 	image, err := n.acquire()
@@ -96,12 +97,12 @@ func (n *memNode) sampleCodec() (string, error) {
 		return "", err
 	}
 	defer image.release(n)
-	sample := n.header.HotFrames
-	if sample == n.header.FrameCount {
-		sample = 0
+	sample := int64(0)
+	if n.header.FrameCount > 0 {
+		sample = image.FirstFrame() + n.header.HotFrames%n.header.FrameCount
 	}
 	frame, err := image.Frame(uint32(sample))
-	return frame.Codec.String(), named(err, n.tree.dir.display(n.rel))
+	return frame.Codec.String(), err
 }
 
 // copyXattr answers as the getxattr and listxattr calls do: the size always,

@@ -26,6 +26,7 @@ type mountFlags struct {
 	cacheSize  byteSize
 	logFile    string
 	verbose    bool
+	parentDirs []string
 
 	prefetch       string
 	prefetchBudget byteSize
@@ -53,6 +54,12 @@ are packed into the store later appear by themselves.
 Map memory files privately (QEMU: share=off): all VMs of a snapshot then share
 the page cache. As root the mount is made directly, otherwise by fusermount3.
 
+An image that was packed against a parent needs it, and says where it was when the
+image was packed. Parents that are not there, or outside STORE, are looked for in the
+directories given with --parent-dir and below them, by their content: a memory file
+whose parent is nowhere cannot be opened, and the log says which parent it needs. A
+parent that has been packed anew, with the same content, is the same parent.
+
 A guest that resumes touches a small part of its memory: its working set. Record
 it once, with --record, then lay the image out by it (sabrefs repack), or give the
 trace to the mount (--working-set). From then on the pages of the working set are
@@ -71,6 +78,7 @@ window ends, and when the store is unmounted; what was there is replaced.`,
 		Example: `  sabrefs mount /store /mnt/snapshots
   sabrefs mount --record /traces /store /mnt/snapshots
   sabrefs mount --working-set /traces --prefetch eager /store /mnt/snapshots
+  sabrefs mount --parent-dir /base-images /store /mnt/snapshots
   sabrefs mount --foreground --verbose --metrics-addr localhost:9477 /store /mnt/snapshots`,
 		Args: arguments(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -87,6 +95,7 @@ window ends, and when the store is unmounted; what was there is replaced.`,
 	f.BoolVarP(&flags.foreground, "foreground", "f", false, "stay in the foreground; log to standard error if there is no --log-file")
 	f.BoolVar(&flags.allowOther, "allow-other", false, "let other users use the mount (non-root: needs user_allow_other in /etc/fuse.conf)")
 	f.Var(&flags.cacheSize, "cache-size", "memory for decoded frames; the kernel's page cache comes on top")
+	f.StringArrayVar(&flags.parentDirs, "parent-dir", nil, "directory in which parents of images are looked for that are not where the image says (repeatable)")
 	f.StringVar(&flags.prefetch, "prefetch", fs.PrefetchWS.String(), "none, ws, all or eager")
 	f.Var(&flags.prefetchBudget, "prefetch-budget", "page cache that prefetch may fill for files in use (default: half of the available memory)")
 	f.Lookup("prefetch-budget").DefValue = "" // the text says it
@@ -223,7 +232,7 @@ func mountStore(ctx context.Context, storeDir, mountPoint string, flags mountFla
 	heapOnHugePages(logger)
 	raiseProcs()
 	return fs.Mount(ctx, fs.Config{
-		StoreDir: storeDir, MountPoint: mountPoint, AllowOther: flags.allowOther,
+		StoreDir: storeDir, ParentDirs: flags.parentDirs, MountPoint: mountPoint, AllowOther: flags.allowOther,
 		CacheBytes: int64(flags.cacheSize), Logger: logger,
 		Prefetch: prefetch, PrefetchBudgetBytes: int64(flags.prefetchBudget), WorkingSetDir: flags.workingSet,
 		RecordDir: flags.record, RecordWindow: flags.recordWindow, LookUp: lookUpElsewhere,

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"sabrefs/store"
 )
 
 // TestMount: when the command returns, the files are there; its pipes are
@@ -119,6 +122,9 @@ func TestMountRefuses(t *testing.T) {
 		{"negative window", exitUsage, []string{"--record", filepath.Dir(point) + "/t", "--record-window", "-1s", storeDir, point}, "--record-window"},
 		{"traces missing", exitNotFound, []string{"--working-set", missing, storeDir, point}, missing},
 		{"traces are a file", exitUsage, []string{"--working-set", file, storeDir, point}, file},
+		{"parents missing", exitNotFound, []string{"--parent-dir", missing, storeDir, point}, missing},
+		{"parents are a file", exitUsage, []string{"--parent-dir", storeDir, "--parent-dir", file, storeDir, point}, file},
+		{"mount point among parents", exitUsage, []string{"--parent-dir", filepath.Dir(point), storeDir, point}, point},
 		{"budget of no size", exitUsage, []string{"--prefetch-budget", "much", storeDir, point}, "--prefetch-budget"},
 		{"no address for metrics", exitFailure, []string{"--metrics-addr", "nowhere", storeDir, point}, "--metrics-addr"},
 		{"log in a missing directory", exitNotFound, []string{"--log-file", missing + "/log", storeDir, point}, missing},
@@ -263,6 +269,40 @@ func TestLogFile(t *testing.T) {
 	f := mountInForeground(t, "--verbose", storeDir, point)
 	f.signal(t, syscall.SIGTERM)
 	f.end(t)
+}
+
+// TestMountParentDir: a parent outside the store is found where the operator says; else
+// the log does, and tells of the flag.
+func TestMountParentDir(t *testing.T) {
+	point := mountPoint(t)
+	dir := realTempDir(t)
+	memory := guestMemory(samplePages)
+	later := append([]byte("later"), memory[len("later"):]...)
+	base, child := filepath.Join(makeDir(t, filepath.Join(dir, "bases")), "base.sabre"), filepath.Join(makeDir(t, filepath.Join(dir, "store")), "mem_file.sabre")
+	_, err := store.PackFile(t.Context(), writeFile(t, filepath.Join(dir, "memory"), memory), base, store.PackOptions{})
+	noError(t, err)
+	_, err = store.PackFile(t.Context(), writeFile(t, filepath.Join(dir, "later"), later), child, store.PackOptions{Parent: base})
+	noError(t, err)
+	log := filepath.Join(dir, "log")
+	sabrefs(t, "mount", "--log-file", log, filepath.Dir(child), point)
+	if _, err := os.ReadFile(filepath.Join(point, "mem_file")); !errors.Is(err, syscall.EIO) {
+		t.Errorf("reading without the parent: %v", err)
+	}
+	sabrefs(t, "umount", point)
+	wantGone(t, point)
+	for _, want := range []string{child, "base.sabre", "outside the store", "--parent-dir"} {
+		if text := string(readFile(t, log)); !strings.Contains(text, want) {
+			t.Errorf("the log does not mention %q:\n%s", want, text)
+		}
+	}
+	cmd := command(t, "mount", "--parent-dir", "store", "--parent-dir", "bases", "store", point)
+	cmd.Dir = dir
+	if o := finish(t, cmd); o.code != exitOK || o.stderr != "" {
+		t.Fatalf("mount: %+v", o)
+	}
+	wantContent(t, filepath.Join(point, "mem_file"), later)
+	sabrefs(t, "umount", point)
+	wantGone(t, point)
 }
 
 // TestMountAsUser goes by way of fusermount3.

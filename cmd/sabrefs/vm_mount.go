@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"sabrefs/store"
@@ -64,12 +65,46 @@ func mountSnapshot(ctx context.Context, dir string, mountOptions []string) (_ *s
 		return nil, errors.Join(err, os.Remove(point))
 	}
 	defer theirs.Close()
-	args := append([]string{"mount"}, mountOptions...)
+	args, err := mountArguments(filepath.Join(dir, memoryFileName+store.ImageSuffix), mountOptions)
+	if err != nil {
+		return nil, errors.Join(err, ours.Close(), os.Remove(point))
+	}
 	daemon, err := startDaemon(ctx, append(args, "--", dir, point), theirs)
 	if err != nil {
 		return nil, errors.Join(err, ours.Close(), os.Remove(point))
 	}
 	return &snapshotMount{dir: point, point: point, daemon: daemon, lifeline: ours, took: time.Since(began)}, nil
+}
+
+// mountArguments is the begin of the command line of the daemon. The mount shows the
+// directory of one snapshot, so it is told where the ancestors of its image are.
+func mountArguments(image string, mountOptions []string) ([]string, error) {
+	args := append([]string{"mount"}, mountOptions...)
+	dirs, err := ancestorDirs(image)
+	for _, dir := range dirs {
+		args = append(args, "--parent-dir", dir)
+	}
+	return args, err
+}
+
+// ancestorDirs lists the directories of the ancestors of an image, but its own.
+func ancestorDirs(image string) ([]string, error) {
+	var dirs []string
+	own, path := filepath.Dir(image), image
+	parents := store.NewParents(nil)
+	for range store.MaxDepth {
+		header, ref, err := store.ReadParentRef(path)
+		if err != nil || !header.HasParent() {
+			return dirs, err
+		}
+		if path, err = parents.Locate(path, ref); err != nil {
+			return nil, err
+		}
+		if dir := filepath.Dir(path); dir != own && !slices.Contains(dirs, dir) {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs, nil // the mount says that there are too many
 }
 
 // close unmounts, when nothing of the mount is mapped any more, and waits for the end
