@@ -20,7 +20,7 @@ func TestBadImages(t *testing.T) {
 			refused(t, bad.code, []string{"verify", image}, words...)
 			refused(t, bad.code, []string{"verify", "--json", image}, words...)
 			refused(t, bad.code, []string{"unpack", image, target}, words...)
-			if !bad.inFrames {
+			if !bad.intact {
 				for _, args := range [][]string{{"inspect", image}, {"inspect", "--json", image}, {"inspect", "--frames", image}} {
 					if printed := refused(t, bad.code, args, words...); printed != "" {
 						t.Errorf("%v printed %q", args, printed)

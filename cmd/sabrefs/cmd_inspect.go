@@ -16,7 +16,7 @@ import (
 )
 
 func newInspectCommand() *cobra.Command {
-	var asJSON, frames bool
+	var flags inspectFlags
 	cmd := &cobra.Command{
 		Use:   "inspect PATH",
 		Short: "Show what an image is made of",
@@ -25,19 +25,36 @@ With --frames, show the frame table instead: one row a frame, in the order of
 the table. If PATH is a directory, every image below it is shown; the exit code
 is that of the first one that cannot be read.
 
+Of an image with a parent, the frames are its own, numbered as in the page map: those
+of its parents come before. All images of the chain are shown, the one without a
+parent first. If a parent is missing or damaged, that is said, and the image is shown
+without the chain; verify makes an error of it.
+
 As JSON, an image is one object; a directory is {"images": [...]}, and with
 --frames each image is {"frames": [...]}.`,
 		Args: arguments(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return runInspect(cmd.OutOrStdout(), args[0], frames, asJSON)
+			return runInspect(cmd.OutOrStdout(), args[0], flags)
 		},
 	}
-	cmd.Flags().BoolVar(&frames, "frames", false, "show the frame table")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
+	cmd.Flags().BoolVar(&flags.frames, "frames", false, "show the frame table")
+	flags.dirs.add(cmd.Flags())
+	cmd.Flags().BoolVar(&flags.json, "json", false, "print as JSON")
 	return cmd
 }
 
-func runInspect(out io.Writer, path string, frames, asJSON bool) error {
+// inspectFlags are the options of inspect.
+type inspectFlags struct {
+	frames bool
+	dirs   parentFlags
+	json   bool
+}
+
+func runInspect(out io.Writer, path string, flags inspectFlags) error {
+	parents, err := flags.dirs.finder()
+	if err != nil {
+		return err
+	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return err
@@ -49,7 +66,7 @@ func runInspect(out io.Writer, path string, frames, asJSON bool) error {
 	reports := []report{}
 	var found imageErrors
 	for _, image := range images {
-		r, err := inspectImage(image, frames)
+		r, err := inspectImage(image, flags.frames, parents)
 		if err != nil {
 			found = append(found, err)
 			continue
@@ -57,7 +74,7 @@ func runInspect(out io.Writer, path string, frames, asJSON bool) error {
 		reports = append(reports, r)
 	}
 	switch {
-	case !asJSON:
+	case !flags.json:
 		err = printReports(out, reports)
 	case info.IsDir():
 		err = printJSON(out, map[string]any{"images": reports})
@@ -75,16 +92,20 @@ type report interface {
 	print(out io.Writer) error
 }
 
-func inspectImage(path string, frames bool) (report, error) {
-	img, err := store.Open(path, store.OpenOptions{})
-	if err != nil {
-		return nil, err
+func inspectImage(path string, frames bool, parents *store.Parents) (report, error) {
+	img, chainErr := store.Open(path, store.OpenOptions{Parents: parents})
+	if chainErr != nil {
+		var err error
+		if img, err = store.Open(path, store.OpenOptions{Alone: true}); err != nil {
+			return nil, chainErr
+		}
 	}
 	defer img.Close()
 	if frames {
 		return newFramesReport(img)
 	}
-	return newImageReport(img)
+	r, err := newImageReport(img)
+	return r, errors.Join(err, r.addLineage(img, chainErr))
 }
 
 func printReports(out io.Writer, reports []report) error {
@@ -117,7 +138,7 @@ func newFrameRow(f store.FrameEntry) frameRow {
 func forEachFrame(img *store.Image, visit func(store.FrameEntry)) error {
 	h := img.Header()
 	for frame := range h.FrameCount {
-		entry, err := img.Frame(uint32(frame & math.MaxUint32))
+		entry, err := img.Frame(uint32((img.FirstFrame() + frame) & math.MaxUint32))
 		if err != nil {
 			return err
 		}
@@ -128,12 +149,13 @@ func forEachFrame(img *store.Image, visit func(store.FrameEntry)) error {
 
 // framesReport is the frame table of an image.
 type framesReport struct {
-	Path   string     `json:"path"`
-	Frames []frameRow `json:"frames"`
+	Path       string     `json:"path"`
+	FirstFrame int64      `json:"first_frame"` // its number: those of parents come before
+	Frames     []frameRow `json:"frames"`
 }
 
 func newFramesReport(img *store.Image) (framesReport, error) {
-	r := framesReport{Path: img.Path(), Frames: []frameRow{}}
+	r := framesReport{Path: img.Path(), FirstFrame: img.FirstFrame(), Frames: []frameRow{}}
 	err := forEachFrame(img, func(f store.FrameEntry) { r.Frames = append(r.Frames, newFrameRow(f)) })
 	return r, err
 }
@@ -145,7 +167,7 @@ func (r framesReport) print(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "FRAME\tPACKED OFFSET\tBYTES\tCODEC\tPAGES\tCRC-32\t")
 	for i, f := range r.Frames {
-		fmt.Fprintf(w, "%d\t%d\t%d\t%s\t%d\t%08x\t\n", i, f.PackedOff, f.PackedLen, f.Codec, f.Pages, f.CRC32)
+		fmt.Fprintf(w, "%d\t%d\t%d\t%s\t%d\t%08x\t\n", r.FirstFrame+int64(i), f.PackedOff, f.PackedLen, f.Codec, f.Pages, f.CRC32)
 	}
 	return w.Flush()
 }
@@ -192,11 +214,12 @@ type imageReport struct {
 	ROCompatFlags   uint64                 `json:"ro_compat_flags"`
 	IncompatFlags   uint64                 `json:"incompat_flags"`
 	Sections        []store.SectionInfo    `json:"sections"`
+	lineage
 }
 
-func newImageReport(img *store.Image) (imageReport, error) {
+func newImageReport(img *store.Image) (*imageReport, error) {
 	h := img.Header()
-	r := imageReport{
+	r := &imageReport{
 		Path: img.Path(), Version: h.Version, UUID: h.UUID.String(), Digest: h.Digest.String(), CreatedAt: h.CreatedAt,
 		RawBytes: h.RawBytes, PackedBytes: h.FileBytes, Ratio: ratio(h.RawBytes, h.FileBytes),
 		Pages: h.PageCount(), ZeroPages: h.ZeroPages, DuplicatePages: h.DuplicatePages, ParentPages: h.ParentPages,
@@ -221,7 +244,7 @@ func newImageReport(img *store.Image) (imageReport, error) {
 	return r, errors.Join(err, wsErr, tablesErr)
 }
 
-func (r imageReport) print(out io.Writer) error {
+func (r *imageReport) print(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	row := func(name, format string, args ...any) { fmt.Fprintf(w, name+"\t"+format+"\n", args...) }
 	row("image", "%s", r.Path)
@@ -232,7 +255,7 @@ func (r imageReport) print(out io.Writer) error {
 	row("raw size", "%s (%d)", humanBytes(r.RawBytes), r.RawBytes)
 	row("packed size", "%s (%d), %.2f : 1", humanBytes(r.PackedBytes), r.PackedBytes, r.Ratio)
 	row("tables", "%s, %.3f %% of the raw size", humanBytes(r.TableBytes), 100*ratio(r.TableBytes, r.RawBytes))
-	row("pages", "%d: %d zero, %d duplicate, %d in the parent", r.Pages, r.ZeroPages, r.DuplicatePages, r.ParentPages)
+	row("pages", "%d: %d zero, %d duplicate, %d inherited", r.Pages, r.ZeroPages, r.DuplicatePages, r.ParentPages)
 	row("frames", "%d of at most %s", r.Frames, humanBytes(int64(r.MaxFrameBytes)))
 	rows := func(codecs map[string]codecReport) {
 		for _, codec := range sortedCodecs(codecs) {
@@ -244,6 +267,7 @@ func (r imageReport) print(out io.Writer) error {
 	row("working set", "%d pages in %d runs; of the frames, the first %d", r.WorkingSetPages, r.WorkingSetRuns, r.HotFrames)
 	rows(r.HotCodecs)
 	row("shared tables", "%d", r.SharedTables)
+	r.lineage.print(row)
 	row("feature flags", "compat %#x, ro-compat %#x, incompat %#x", r.CompatFlags, r.ROCompatFlags, r.IncompatFlags)
 	for _, s := range r.Sections {
 		row("section", "%s at %d, %d bytes", strings.ReplaceAll(s.Name, "-", " "), s.PackedOff, s.LenBytes)

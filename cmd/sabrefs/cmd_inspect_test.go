@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -137,5 +138,69 @@ func TestInspectDirectory(t *testing.T) {
 	cutTo(100)(t, other)
 	if said := refused(t, exitDamaged, []string{"inspect", "--json", storeDir}, guest, other); !strings.Contains(said, `"images": []`) {
 		t.Errorf("inspect of nothing but damaged images says %q", said)
+	}
+}
+
+func TestInspectChild(t *testing.T) {
+	f := newFamily(t)
+	report := decodeJSON[imageReport](t, sabrefs(t, "inspect", "--json", f.image("v2")))
+	v1 := decodeJSON[imageReport](t, sabrefs(t, "inspect", "--json", f.image("v1")))
+	if want := (parentRow{Path: "../v1/mem_file.sabre", UUID: v1.UUID, Digest: v1.Digest}); report.Parent == nil || *report.Parent != want {
+		t.Errorf("the parent is %+v, want %+v", report.Parent, want)
+	}
+	if report.Depth != 2 || len(report.Layers) != 3 || report.ParentPages == 0 || report.ZeroPages+report.ParentPages+int64(len(memberPages["v2"])) != samplePages {
+		t.Fatalf("inspect --json says %+v", report.lineage)
+	}
+	var frames int64
+	for depth, name := range []string{"base", "v1", "v2"} {
+		layer := report.Layers[depth]
+		if layer.Path != f.image(name) || layer.Depth != depth || layer.FirstFrame != frames || layer.PackedBytes != int64(len(readFile(t, f.image(name)))) {
+			t.Errorf("layer %d is %+v", depth, layer)
+		}
+		frames += layer.Frames
+	}
+	if frames != report.InheritedFrames+report.Frames {
+		t.Errorf("the layers have %d frames, the image %d of its own and %d inherited", frames, report.Frames, report.InheritedFrames)
+	}
+	said := sabrefs(t, "inspect", f.image("v2"))
+	for _, want := range []string{"../v1/mem_file.sabre", v1.UUID, v1.Digest, "as packed", f.image("base"), fmt.Sprintf("%d inherited", report.ParentPages)} {
+		if !strings.Contains(said, want) {
+			t.Errorf("inspect does not show %q:\n%s", want, said)
+		}
+	}
+	table := decodeJSON[framesReport](t, sabrefs(t, "inspect", "--frames", "--json", f.image("v2")))
+	if table.FirstFrame != report.InheritedFrames || int64(len(table.Frames)) != report.Frames {
+		t.Errorf("inspect --frames --json says %+v", table)
+	}
+	if said := sabrefs(t, "inspect", "--frames", f.image("v2")); !strings.Contains(said, fmt.Sprintf(" %d  ", table.FirstFrame)) {
+		t.Errorf("the frames are not numbered from %d:\n%s", table.FirstFrame, said)
+	}
+	sabrefs(t, "repack", "--codec", "lz4", f.image("base"))
+	if said := sabrefs(t, "inspect", f.image("v2")); !strings.Contains(said, "stale") {
+		t.Errorf("inspect does not say that a parent was repacked:\n%s", said)
+	}
+}
+
+// TestInspectAlone: without its parent, an image is shown all the same.
+func TestInspectAlone(t *testing.T) {
+	f := newFamily(t)
+	archive := filepath.Join(realTempDir(t), "archive")
+	before := decodeJSON[imageReport](t, sabrefs(t, "inspect", "--json", f.image("v1")))
+	frames := sabrefs(t, "inspect", "--frames", f.image("v1"))
+	noError(t, os.Rename(filepath.Join(f.dir, "base"), archive))
+	alone := decodeJSON[imageReport](t, sabrefs(t, "inspect", "--json", f.image("v1")))
+	if !strings.Contains(alone.Parent.Error, "not there") || len(alone.Layers) != 0 || alone.UUID != before.UUID || alone.Depth != 1 ||
+		alone.Frames != before.Frames || alone.InheritedFrames != before.InheritedFrames {
+		t.Errorf("without its parent, the image is %+v, before it was %+v", alone, before)
+	}
+	if said := sabrefs(t, "inspect", f.image("v1")); !strings.Contains(said, "cannot be opened") {
+		t.Errorf("inspect does not say that the parent is missing:\n%s", said)
+	}
+	if said := sabrefs(t, "inspect", "--frames", f.image("v1")); said != frames {
+		t.Errorf("without its parent, the frames are\n%s\nbefore they were\n%s", said, frames)
+	}
+	found := decodeJSON[imageReport](t, sabrefs(t, "inspect", "--json", "--parent-dir", archive, f.image("v1")))
+	if found.Parent.Error != "" || found.Parent.Stale || len(found.Layers) != 2 || found.Layers[0].Path != filepath.Join(archive, "mem_file.sabre") {
+		t.Errorf("with its parent elsewhere, the image is %+v", found)
 	}
 }

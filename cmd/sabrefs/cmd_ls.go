@@ -17,7 +17,7 @@ import (
 )
 
 func newListCommand() *cobra.Command {
-	var asJSON bool
+	var flags listFlags
 	cmd := &cobra.Command{
 		Use:   "ls STORE",
 		Short: "List the images of a store",
@@ -26,36 +26,62 @@ files have in a mount. Only headers are read: use verify to check the content.
 An image whose header cannot be read is listed without sizes, and the exit code
 is that of the first one.
 
-As JSON: {"images": [...]}.`,
+With --tree, images are listed below the parents that they are packed against, with
+the number of their ancestors. What is marked as stale has a parent that was written
+anew since (sabrefs repack, flatten): it reads as before, but looking pages up takes
+longer, until sabrefs rebase. An image whose parent is missing, or another one, is
+listed at the top; the exit code is that of the first such finding, too.
+
+As JSON: {"images": [...]}, with --tree in the order of the tree. "parent" is null for
+an image that stands alone; its name, and whether it is stale or missing, are looked
+for with --tree only.`,
+		Example: `  sabrefs ls /store
+  sabrefs ls --tree /store
+  sabrefs ls --tree --parent-dir /archive /store`,
 		Args: arguments(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return runList(cmd.OutOrStdout(), args[0], asJSON)
+			if flags.tree {
+				return runTree(cmd.OutOrStdout(), args[0], flags)
+			}
+			return runList(cmd.OutOrStdout(), args[0], flags.json)
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
+	cmd.Flags().BoolVar(&flags.tree, "tree", false, "show which image is packed against which")
+	flags.dirs.add(cmd.Flags())
+	cmd.Flags().BoolVar(&flags.json, "json", false, "print as JSON")
 	return cmd
+}
+
+// listFlags are the options of ls.
+type listFlags struct {
+	tree bool
+	dirs parentFlags
+	json bool
 }
 
 // listRow is one image of a store as JSON.
 type listRow struct {
-	Name        string    `json:"name"` // in a mount of the store
-	RawBytes    int64     `json:"raw_bytes"`
-	PackedBytes int64     `json:"packed_bytes"`
-	Ratio       float64   `json:"ratio"`
-	UUID        string    `json:"uuid"`
-	CreatedAt   time.Time `json:"created_at"`
-	Error       string    `json:"error,omitempty"`
+	Name        string     `json:"name"` // in a mount of the store
+	RawBytes    int64      `json:"raw_bytes"`
+	PackedBytes int64      `json:"packed_bytes"`
+	Ratio       float64    `json:"ratio"`
+	UUID        string     `json:"uuid"`
+	Digest      string     `json:"digest"`
+	CreatedAt   time.Time  `json:"created_at"`
+	Depth       int        `json:"depth"` // how many ancestors it has
+	Parent      *parentRow `json:"parent"`
+	Error       string     `json:"error,omitempty"`
 }
 
 func runList(out io.Writer, dir string, asJSON bool) error {
-	images, err := findImages(dir)
-	if err != nil && !errors.Is(err, store.ErrNotImage) { // an empty store is an empty list
+	images, err := imagesOfStore(dir)
+	if err != nil {
 		return err
 	}
 	rows := []listRow{}
 	var found imageErrors
 	for _, path := range images {
-		row, err := newListRow(dir, path)
+		row, _, err := newListRow(dir, path)
 		if err != nil {
 			found = append(found, err)
 		}
@@ -72,16 +98,26 @@ func runList(out io.Writer, dir string, asJSON bool) error {
 	return found.err()
 }
 
-func newListRow(dir, path string) (listRow, error) {
+// imagesOfStore is findImages for a store, which may be empty.
+func imagesOfStore(dir string) ([]string, error) {
+	images, err := findImages(dir)
+	if err != nil && !errors.Is(err, store.ErrNotImage) {
+		return nil, err
+	}
+	return images, nil
+}
+
+func newListRow(dir, path string) (listRow, store.ParentRef, error) {
 	row := listRow{Name: mountedName(dir, path)}
-	h, err := store.ReadHeader(path)
+	h, ref, err := store.ReadParentRef(path)
 	if err != nil {
 		row.Error = oneLine(err)
-		return row, err
+		return row, ref, err
 	}
 	row.RawBytes, row.PackedBytes, row.Ratio = h.RawBytes, h.FileBytes, ratio(h.RawBytes, h.FileBytes)
-	row.UUID, row.CreatedAt = h.UUID.String(), h.CreatedAt
-	return row, nil
+	row.UUID, row.Digest, row.CreatedAt = h.UUID.String(), h.Digest.String(), h.CreatedAt
+	row.Depth, row.Parent = h.Depth, newParentRow(&h, ref)
+	return row, ref, nil
 }
 
 // mountedName is the path of a memory file in a mount of dir.

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,6 +24,7 @@ type packFlags struct {
 	tables     int
 	workingSet string
 	hot        hotFlags
+	child      childFlags
 	workers    int
 	memory     []string
 	force      bool
@@ -33,7 +36,37 @@ func newPackCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "pack SRC DST",
 		Short: "Pack a memory file or a snapshot directory",
-		Long: `Pack a memory file into an image at DST, or a snapshot directory into the
+		Long:  packHelp,
+		Example: `  sabrefs pack /snapshots/python /store/python
+  sabrefs pack --level best mem_file mem_file.sabre
+  sabrefs pack --memory 'ram-*.img' snapdir /store/snap
+  sabrefs pack --working-set /traces/python /snapshots/python /store/python
+  sabrefs pack --parent /store/python /snapshots/python-2 /store/python-2
+  sabrefs pack --parent /store/python-2 --diff /snapshots/diff-3 /store/python-3
+  sabrefs pack --parent base.sabre --bitmap dirty.bin mem_file mem_file.sabre`,
+		Args: arguments(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runPack(cmd.Context(), cmd.OutOrStdout(), args[0], args[1], flags)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&flags.codec, "codec", "auto", "auto, deflate, zstd, lz4 or raw")
+	f.StringVar(&flags.level, "level", "default", "fast, default, better or best")
+	f.Var(&flags.frameSize, "frame-size", "raw size of a frame, 4K to 256K, a power of two (default: by codec and level)")
+	f.IntVar(&flags.tables, "shared-tables", autoTables, "Huffman tables that deflate frames may share, 0 to 64 (default: 16 for frames of 4K, else none)")
+	f.Lookup("shared-tables").DefValue = "" // the text says it
+	f.StringVar(&flags.workingSet, "working-set", "", "trace file, or directory of traces, of what comes first")
+	flags.hot.add(f)
+	flags.child.add(f)
+	f.IntVar(&flags.workers, "workers", 0, "number of cores to use (default: all)")
+	f.StringArrayVar(&flags.memory, "memory", nil, "pattern of names of memory files, beside the usual ones (repeatable)")
+	f.BoolVar(&flags.force, "force", false, "replace DST if it exists")
+	f.BoolVar(&flags.json, "json", false, "print the result as JSON")
+	return cmd
+}
+
+// packHelp is what pack does.
+const packHelp = `Pack a memory file into an image at DST, or a snapshot directory into the
 directory DST of a store.
 
 In a snapshot directory the memory files become NAME.sabre and everything else
@@ -56,30 +89,26 @@ file that was recorded on a mounted image of the same memory, or a directory tha
 has such files as PATH.ws, PATH being that of the memory file in the snapshot. If
 the memory that was packed turns out to be other than what was recorded, the pack
 fails. The level does not lower the density of lz4 there, unless it is fast. See
-also sabrefs repack, which does the same to images.`,
-		Example: `  sabrefs pack /snapshots/python /store/python
-  sabrefs pack --level best mem_file mem_file.sabre
-  sabrefs pack --memory 'ram-*.img' snapdir /store/snap
-  sabrefs pack --working-set /traces/python /snapshots/python /store/python`,
-		Args: arguments(2),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return runPack(cmd.Context(), cmd.OutOrStdout(), args[0], args[1], flags)
-		},
-	}
-	f := cmd.Flags()
-	f.StringVar(&flags.codec, "codec", "auto", "auto, deflate, zstd, lz4 or raw")
-	f.StringVar(&flags.level, "level", "default", "fast, default, better or best")
-	f.Var(&flags.frameSize, "frame-size", "raw size of a frame, 4K to 256K, a power of two (default: by codec and level)")
-	f.IntVar(&flags.tables, "shared-tables", autoTables, "Huffman tables that deflate frames may share, 0 to 64 (default: 16 for frames of 4K, else none)")
-	f.Lookup("shared-tables").DefValue = "" // the text says it
-	f.StringVar(&flags.workingSet, "working-set", "", "trace file, or directory of traces, of what comes first")
-	flags.hot.add(f)
-	f.IntVar(&flags.workers, "workers", 0, "number of cores to use (default: all)")
-	f.StringArrayVar(&flags.memory, "memory", nil, "pattern of names of memory files, beside the usual ones (repeatable)")
-	f.BoolVar(&flags.force, "force", false, "replace DST if it exists")
-	f.BoolVar(&flags.json, "json", false, "print the result as JSON")
-	return cmd
-}
+also sabrefs repack, which does the same to images.
+
+--parent makes a layer: an image that stores only the pages that its parent does not
+have, and reads as if it stood alone. PATH is the parent: an image, or a packed
+snapshot, in which the parent of SRC/PATH is PATH.sabre. Pages are compared by their
+content, wherever they are in memory, so SRC is a complete memory file, of the same
+guest or of one that is alike; it may be larger than the parent, not smaller. A layer
+needs its parent for ever after: keep both (sabrefs ls --tree shows them, sabrefs rm
+refuses to remove what others need), or make the layer independent (sabrefs flatten).
+
+With --diff, SRC is a diff as VMMs write it (Firecracker: a snapshot of type Diff): a
+file of the size of the whole memory, in which only the pages that were written since
+the last snapshot are present. A hole stands for what the parent has; a page that is
+present and zero is zero. The parent has to be the packed snapshot that the diff was
+made after. With --bitmap, SRC is dense, and FILE says which pages of it count: one bit
+for each page, the lowest bit of the first byte for page 0.
+
+Careful: a diff is destroyed by what makes holes of zeros, or zeros of holes, such as
+cp --sparse=always, fallocate --dig-holes, and rsync with and without --sparse: nothing
+can tell afterwards. Pack it where the VMM wrote it, or copy it with tar --sparse.`
 
 // options turns flags into options of the store.
 func (flags packFlags) options() (store.PackOptions, error) {
@@ -129,19 +158,22 @@ func runPack(ctx context.Context, out io.Writer, src, dst string, flags packFlag
 	if err != nil {
 		return err
 	}
+	if err := flags.child.check(info.IsDir()); err != nil {
+		return err
+	}
+	if err := flags.child.apply(&opt); err != nil {
+		return err
+	}
 	recorded, err := openTraces(flags.workingSet)
 	if err != nil {
 		return err
 	}
+	job := packJob{src: src, dst: dst, recorded: recorded, child: flags.child, json: flags.json}
 	if info.IsDir() {
-		return packDirectory(ctx, out, packDirs{src, dst}, names, recorded, flags.json, opt)
+		return job.packDirectory(ctx, out, names, opt)
 	}
-	if recorded != nil {
-		if err := recorded.lead(&opt, src, info.Size()); err != nil {
-			return err
-		}
-	}
-	return packFile(ctx, out, src, intoDirectory(dst, filepath.Base(src)+store.ImageSuffix), info.Size(), flags.json, opt)
+	job.dst = intoDirectory(dst, filepath.Base(src)+store.ImageSuffix)
+	return job.packFile(ctx, out, info.Size(), opt)
 }
 
 // intoDirectory returns dst, or the path of name in dst if dst is a directory.
@@ -152,33 +184,58 @@ func intoDirectory(dst, name string) string {
 	return dst
 }
 
-func packFile(ctx context.Context, out io.Writer, src, dst string, rawBytes int64, asJSON bool, opt store.PackOptions) error {
+// packJob is a memory file or a snapshot, and what is to be made of it.
+type packJob struct {
+	src, dst string
+	recorded *traces // nil for none
+	child    childFlags
+	json     bool
+}
+
+func (job packJob) packFile(ctx context.Context, out io.Writer, rawBytes int64, opt store.PackOptions) error {
+	if job.recorded != nil {
+		if err := job.recorded.lead(&opt, job.src, rawBytes); err != nil {
+			return err
+		}
+	}
+	if job.child.parent != "" {
+		name := filepath.Base(job.src)
+		parents, err := job.child.parentsOf([]string{name})
+		if err != nil {
+			return err
+		}
+		opt.Parent = parents[name]
+	}
 	report, finish := progressBar("packing", rawBytes)
 	opt.Progress = report
-	result, err := store.PackFile(ctx, src, dst, opt)
+	result, err := store.PackFile(ctx, job.src, job.dst, opt)
 	finish()
 	if err != nil {
 		return err
 	}
-	row := newPackRow(dst, result)
-	if asJSON {
+	row := newPackRow(job.dst, result)
+	if job.json {
 		return printJSON(out, row)
 	}
 	return row.print(out)
 }
 
-// packDirs are a snapshot and what is made of it.
-type packDirs struct{ src, dst string }
-
-func packDirectory(ctx context.Context, out io.Writer, dirs packDirs, names store.MemoryNames, recorded *traces, asJSON bool, opt store.PackOptions) error {
-	files, err := memoryFiles(dirs.src, names)
+func (job packJob) packDirectory(ctx context.Context, out io.Writer, names store.MemoryNames, opt store.PackOptions) error {
+	files, err := memoryFiles(job.src, names)
 	if err != nil {
 		return err
 	}
-	if recorded != nil {
-		if opt.ForFile, err = recorded.forFiles(dirs.src, files); err != nil {
+	if job.recorded != nil {
+		if opt.ForFile, err = job.recorded.forFiles(job.src, files); err != nil {
 			return err
 		}
+	}
+	if job.child.parent != "" {
+		parents, err := job.child.parentsOf(slices.Sorted(maps.Keys(files)))
+		if err != nil {
+			return err
+		}
+		opt.ForFile = forFiles(parents, opt.ForFile)
 	}
 	var total int64
 	for _, rawBytes := range files {
@@ -186,12 +243,12 @@ func packDirectory(ctx context.Context, out io.Writer, dirs packDirs, names stor
 	}
 	report, finish := progressBar("packing", total)
 	opt.Progress = report
-	result, err := store.PackSnapshot(ctx, dirs.src, dirs.dst, names, opt)
+	result, err := store.PackSnapshot(ctx, job.src, job.dst, names, opt)
 	finish()
 	if err != nil {
 		return err
 	}
-	return printSnapshotResult(out, dirs.dst, result, asJSON)
+	return printSnapshotResult(out, job.dst, result, job.json)
 }
 
 // memoryFiles are the sizes of all memory files of a snapshot, by their paths in
@@ -232,10 +289,18 @@ func newPackRow(path string, r store.PackResult) packRow {
 }
 
 func (r packRow) print(out io.Writer) error {
-	_, err := fmt.Fprintf(out, "%s: %s -> %s (%.2f : 1), %d zero and %d duplicate pages of %d, %s%s, %.1f s\n",
-		r.Path, humanBytes(r.RawBytes), humanBytes(r.PackedBytes), r.Ratio, r.ZeroPages, r.DuplicatePages, r.PageCount,
+	_, err := fmt.Fprintf(out, "%s: %s -> %s (%.2f : 1), %d zero%s and %d duplicate pages of %d, %s%s, %.1f s\n",
+		r.Path, humanBytes(r.RawBytes), humanBytes(r.PackedBytes), r.Ratio, r.ZeroPages, r.inherited(), r.DuplicatePages, r.PageCount,
 		r.Codec, r.layout(), r.Duration.Round(100*time.Millisecond).Seconds())
 	return err
+}
+
+// inherited tells of the pages that are in a parent, if there is one.
+func (r packRow) inherited() string {
+	if r.Depth == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %d inherited (depth %d)", r.ParentPages, r.Depth)
 }
 
 // layout tells of the working set, if there is one.

@@ -212,8 +212,8 @@ func keysOf(t *testing.T, text string) []string {
 
 // packKeys are the names of what pack says of an image.
 var packKeys = []string{
-	"codec", "copied_frames", "digest", "duplicate_pages", "frame_bytes", "frames", "hot_codec", "hot_frame_bytes", "hot_frames",
-	"hot_packed_bytes", "hot_pages", "level", "mb_per_s", "packed_bytes", "pages", "path", "ratio", "raw_bytes", "raw_frames",
+	"codec", "copied_frames", "depth", "digest", "duplicate_pages", "frame_bytes", "frames", "hot_codec", "hot_frame_bytes", "hot_frames",
+	"hot_packed_bytes", "hot_pages", "level", "mb_per_s", "packed_bytes", "pages", "parent_pages", "path", "ratio", "raw_bytes", "raw_frames",
 	"seconds", "shared_table_frames", "stored_pages", "uuid", "working_set_pages", "zero_pages",
 }
 

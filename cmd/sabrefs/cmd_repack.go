@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,12 +23,8 @@ import (
 type repackFlags struct {
 	workingSet   string
 	noWorkingSet bool
-	codec        string
-	hot          hotFlags
-	level        string
-	frameSize    byteSize
-	workers      int
-	json         bool
+	anewFlags
+	json bool
 }
 
 func newRepackCommand() *cobra.Command {
@@ -54,6 +52,10 @@ or a frame size, all pages are compressed again, and keep is default. --hot-code
 auto is deflate where an accelerator is in use, else lz4, at its densest unless the
 level is fast.
 
+An image with a parent keeps it, and what is packed against an image stays good when
+that is repacked: the content is what counts. It reads more slowly from then on, until
+sabrefs rebase.
+
 Nothing has to be unmounted: an image that is replaced is a new file, and running
 VMs keep the old one. The disk needs room for both until then.
 
@@ -71,45 +73,24 @@ As JSON, an image is one object; a directory is {"images": [...], "left_alone":
 	f := cmd.Flags()
 	f.StringVar(&flags.workingSet, "working-set", "", "trace file, or directory of traces")
 	f.BoolVar(&flags.noWorkingSet, "no-working-set", false, "drop the working sets that images have")
-	f.StringVar(&flags.codec, "codec", "keep", "codec of the other pages: keep, auto, deflate, zstd, lz4 or raw")
-	flags.hot.add(f)
-	f.StringVar(&flags.level, "level", "keep", "keep, fast, default, better or best, for what is compressed again")
-	f.Var(&flags.frameSize, "frame-size", "raw size of the other frames, 4K to 256K, a power of two (default: as they are)")
-	f.IntVar(&flags.workers, "workers", 0, "number of cores to use (default: all)")
+	flags.anewFlags.add(f)
 	f.BoolVar(&flags.json, "json", false, "print the result as JSON")
 	return cmd
 }
 
 // options turns flags into options of the store.
 func (flags repackFlags) options() (store.PackOptions, error) {
-	opt := store.PackOptions{Workers: flags.workers}
+	opt, err := flags.anewFlags.options()
+	if err != nil {
+		return opt, err
+	}
 	if flags.noWorkingSet {
 		if flags.workingSet != "" {
 			return opt, usageError{errors.New("--no-working-set and --working-set exclude each other")}
 		}
 		opt.WorkingSet = []store.PageRun{}
 	}
-	var err error
-	if flags.level != "keep" {
-		if opt.Level, err = store.ParseLevel(flags.level); err != nil {
-			return opt, err
-		}
-	}
-	switch flags.codec {
-	case "keep":
-	case "auto":
-		opt.Codec = store.AutoCodec(nil)
-	default:
-		if opt.Codec, err = store.ParseCodec(flags.codec); err != nil {
-			return opt, err
-		}
-		opt.Raw = opt.Codec == store.CodecRaw
-	}
-	if !validFrameSize(int64(flags.frameSize)) {
-		return opt, usageError{fmt.Errorf("--frame-size %s: expected a power of two from 4K to 256K", &flags.frameSize)}
-	}
-	opt.FramePages = int(flags.frameSize) / store.PageBytes
-	return opt, flags.hot.apply(&opt)
+	return opt, nil
 }
 
 func runRepack(ctx context.Context, out io.Writer, path string, flags repackFlags) error {
@@ -184,6 +165,8 @@ func planRepack(path, workingSet string) (*repackPlan, error) {
 	if len(found) == 0 && len(plan.images) == 0 {
 		return nil, fmt.Errorf("%s: it has no trace of any image below %s: %w", workingSet, path, fs.ErrNotExist)
 	}
+	// parents first: their children are then written for what has taken their place
+	slices.SortStableFunc(plan.images, func(a, b repackImage) int { return cmp.Compare(a.header.Depth, b.header.Depth) })
 	return plan, found.err()
 }
 

@@ -16,7 +16,7 @@ import (
 )
 
 func newUnpackCommand() *cobra.Command {
-	var force, asJSON bool
+	var flags unpackFlags
 	cmd := &cobra.Command{
 		Use:   "unpack SRC DST",
 		Short: "Unpack an image or a packed snapshot",
@@ -26,26 +26,40 @@ The content is compared with the digest recorded when it was packed before DST
 appears.
 
 If SRC is an image and DST an existing directory, the memory file gets the
-image's name without .sabre.`,
+image's name without .sabre.
+
+An image with a parent is unpacked whole; the parents have to be there.`,
 		Example: `  sabrefs unpack /store/python /tmp/python
   sabrefs unpack mem_file.sabre mem_file`,
 		Args: arguments(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return runUnpack(cmd.Context(), cmd.OutOrStdout(), args[0], args[1], force, asJSON)
+			return runUnpack(cmd.Context(), cmd.OutOrStdout(), args[0], args[1], flags)
 		},
 	}
-	cmd.Flags().BoolVar(&force, "force", false, "replace DST if it exists")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
+	cmd.Flags().BoolVar(&flags.force, "force", false, "replace DST if it exists")
+	flags.dirs.add(cmd.Flags())
+	cmd.Flags().BoolVar(&flags.json, "json", false, "print the result as JSON")
 	return cmd
 }
 
-func runUnpack(ctx context.Context, out io.Writer, src, dst string, force, asJSON bool) error {
+// unpackFlags are the options of unpack.
+type unpackFlags struct {
+	force bool
+	dirs  parentFlags
+	json  bool
+}
+
+func runUnpack(ctx context.Context, out io.Writer, src, dst string, flags unpackFlags) error {
 	info, err := os.Stat(src)
 	if err != nil {
 		return err
 	}
+	opt := store.UnpackOptions{Overwrite: flags.force}
+	if opt.Parents, err = flags.dirs.finder(); err != nil {
+		return err
+	}
 	if info.IsDir() {
-		return unpackDirectory(ctx, out, src, dst, force, asJSON)
+		return unpackDirectory(ctx, out, src, dst, flags.json, opt)
 	}
 	dst = intoDirectory(dst, strings.TrimSuffix(filepath.Base(src), store.ImageSuffix))
 	total, err := imageBytes(src)
@@ -53,12 +67,13 @@ func runUnpack(ctx context.Context, out io.Writer, src, dst string, force, asJSO
 		return err
 	}
 	report, finish := progressBar("unpacking", total)
-	header, err := store.UnpackFile(ctx, src, dst, store.UnpackOptions{Overwrite: force, Progress: report})
+	opt.Progress = report
+	header, err := store.UnpackFile(ctx, src, dst, opt)
 	finish()
 	if err != nil {
 		return err
 	}
-	if asJSON {
+	if flags.json {
 		return printJSON(out, unpackRow{dst, header.RawBytes, header.FileBytes, header.UUID.String(), header.Digest.String()})
 	}
 	_, err = fmt.Fprintf(out, "%s: %s\n", dst, humanBytes(header.RawBytes))
@@ -74,13 +89,14 @@ type unpackRow struct {
 	Digest      string `json:"digest"`
 }
 
-func unpackDirectory(ctx context.Context, out io.Writer, src, dst string, force, asJSON bool) error {
+func unpackDirectory(ctx context.Context, out io.Writer, src, dst string, asJSON bool, opt store.UnpackOptions) error {
 	total, err := imageBytes(src)
 	if err != nil {
 		return err
 	}
 	report, finish := progressBar("unpacking", total)
-	result, err := store.UnpackSnapshot(ctx, src, dst, store.UnpackOptions{Overwrite: force, Progress: report})
+	opt.Progress = report
+	result, err := store.UnpackSnapshot(ctx, src, dst, opt)
 	finish()
 	if err != nil {
 		return err

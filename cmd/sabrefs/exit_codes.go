@@ -30,6 +30,7 @@ const (
 	exitPermission  = 11  // the system refused access
 	exitNotReady    = 12  // doctor: this machine lacks what mounting needs; vm: it has no KVM
 	exitGuest       = 13  // vm: the guest crashed
+	exitNeeded      = 14  // an image is not removed, because others need it
 	exitInterrupted = 130 // SIGINT or SIGTERM
 )
 
@@ -49,6 +50,7 @@ const exitCodesHelp = `Exit codes:
   11   the system refused access
   12   doctor: this machine lacks what mounting needs; vm: it has no KVM
   13   vm: the guest crashed
+  14   an image is not removed, because others need it (--force removes it)
   130  interrupted`
 
 // usageError marks wrong arguments.
@@ -60,6 +62,7 @@ func (e usageError) Unwrap() error { return e.error }
 // machines come first: that there is no KVM says more than that a file does not exist.
 var exitClasses = slices.Concat(vmExitClasses, []exitClass{
 	{context.Canceled, exitInterrupted},
+	{store.ErrNeeded, exitNeeded},
 	{store.ErrNotImage, exitDamaged},
 	{store.ErrTruncated, exitDamaged},
 	{store.ErrCorrupt, exitDamaged},

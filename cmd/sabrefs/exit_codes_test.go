@@ -32,10 +32,11 @@ var provocations = map[int]func(t *testing.T){
 	exitBusy:        provokeBusy,
 	exitNoSpace:     provokeNoSpace,
 	exitChanged:     provokeChanged,
-	exitParent:      provokeByImage(exitParent, "with a parent"),
+	exitParent:      provokeByImage(exitParent, "without its parent"),
 	exitNotFound:    provokeNotFound,
 	exitPermission:  provokePermission,
 	exitNotReady:    provokeNotReady,
+	exitNeeded:      provokeNeeded,
 	exitInterrupted: provokeInterrupted,
 }
 
@@ -122,6 +123,13 @@ func provokeUsage(t *testing.T) {
 func provokeNotFound(t *testing.T) {
 	t.Helper()
 	refused(t, exitNotFound, []string{"verify", "/nonexistent/x"}, "/nonexistent/x")
+}
+
+func provokeNeeded(t *testing.T) {
+	t.Helper()
+	f := newFamily(t)
+	refused(t, exitNeeded, []string{"rm", f.dir, "base"}, "v1/mem_file")
+	f.wantMemory(t, "v2")
 }
 
 func provokeByImage(code int, name string) func(t *testing.T) {

@@ -3,10 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
-	"strings"
 
 	"sabrefs/store"
 )
@@ -21,21 +18,7 @@ func findImages(path string) ([]string, error) {
 	if !info.IsDir() {
 		return []string{path}, nil
 	}
-	// the separator makes the walk enter path if that is a symbolic link
-	root := path + string(filepath.Separator)
-	var images []string
-	err = filepath.WalkDir(root, func(p string, e fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if e.IsDir() && p != root && store.IsStaging(e.Name()) {
-			return fs.SkipDir
-		}
-		if e.Type().IsRegular() && strings.HasSuffix(p, store.ImageSuffix) {
-			images = append(images, p)
-		}
-		return nil
-	})
+	images, err := store.ImagesBelow(path)
 	if err == nil && len(images) == 0 {
 		err = fmt.Errorf("%s: %w: no *%s below it", path, store.ErrNotImage, store.ImageSuffix)
 	}

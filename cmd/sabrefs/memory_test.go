@@ -111,8 +111,8 @@ type badImage struct {
 	spoil func(t *testing.T, image string)
 	code  int
 	words []string
-	// inFrames says that the header and all tables are intact.
-	inFrames bool
+	// intact says that the header and all tables are.
+	intact bool
 }
 
 func badImages() []badImage {
@@ -124,12 +124,24 @@ func badImages() []badImage {
 		{name: "longer", code: exitDamaged, words: []string{"at offset", "1 bytes more"}, spoil: appendByte},
 		{name: "wrong magic", code: exitDamaged, words: []string{"at offset 0", "not a sabrefs image"}, spoil: flip(3)},
 		{name: "header flipped", code: exitDamaged, words: []string{"at offset 4092", "corrupt"}, spoil: flip(90)},
-		{name: "frame flipped", code: exitDamaged, words: []string{"at offset", "corrupt"}, spoil: flip(headerBytes + 10), inFrames: true},
+		{name: "frame flipped", code: exitDamaged, words: []string{"at offset", "corrupt"}, spoil: flip(headerBytes + 10), intact: true},
 		{name: "trailer flipped", code: exitDamaged, words: []string{"at offset", "corrupt"}, spoil: flip(-10)},
 		{name: "newer version", code: exitUnsupported, words: []string{"at offset 8", "version 2"}, spoil: editHeader(func(h []byte) { h[versionOff] = 2 })},
 		{name: "unknown feature", code: exitUnsupported, words: []string{"at offset 32", "0x8000000000"}, spoil: editHeader(func(h []byte) { h[incompatOff+4] |= 0x80 })},
-		{name: "with a parent", code: exitParent, words: []string{"at offset 32", "parent"}, spoil: editHeader(func(h []byte) { h[incompatOff] |= byte(store.FeatureParent) })},
+		{name: "without its parent", code: exitParent, words: []string{"parent", "gone.sabre", "not there"}, spoil: takeParentAway, intact: true},
 	}
+}
+
+// takeParentAway makes an image the child of another one, which is then removed.
+func takeParentAway(t *testing.T, image string) {
+	t.Helper()
+	parent, _ := packedImage(t)
+	raw := filepath.Join(realTempDir(t), "raw")
+	sabrefs(t, "unpack", image, raw)
+	gone := filepath.Join(filepath.Dir(parent), "gone.sabre")
+	noError(t, os.Rename(parent, gone))
+	sabrefs(t, "pack", "--force", "--parent", gone, raw, image)
+	noError(t, os.Remove(gone))
 }
 
 func cutTo(size int64) func(t *testing.T, image string) {

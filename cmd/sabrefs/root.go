@@ -36,8 +36,9 @@ doctor.
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath())}
 	})
-	root.AddCommand(newPackCommand(), newRepackCommand(), newUnpackCommand(), newVerifyCommand(), newInspectCommand(),
-		newMountCommand(), newUmountCommand(), newStatsCommand(), newListCommand(), newWorkingSetCommand(), newVMCommand(),
+	root.AddCommand(newPackCommand(), newRepackCommand(), newFlattenCommand(), newRebaseCommand(), newUnpackCommand(),
+		newVerifyCommand(), newInspectCommand(), newListCommand(), newRemoveCommand(),
+		newMountCommand(), newUmountCommand(), newStatsCommand(), newWorkingSetCommand(), newVMCommand(),
 		newDoctorCommand(), newVersionCommand(), newManCommand(), newLookUpCommand())
 	checkGeneratedCommands(root)
 	return root

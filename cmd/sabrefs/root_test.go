@@ -94,6 +94,10 @@ func TestUsageErrors(t *testing.T) {
 		"verify --nonsense":      "see `sabrefs verify --help`",
 		"inspect a b":            "inspect PATH",
 		"ls":                     "ls STORE",
+		"rm a":                   "rm STORE NAME...",
+		"flatten":                "flatten IMAGE|STORE/NAME...",
+		"rebase":                 "rebase IMAGE|STORE",
+		"rebase a b":             "expected 1 arguments, got 2",
 		"mount a":                "mount STORE MOUNTPOINT",
 		"mount --cache-size":     "--cache-size",
 		"umount":                 "umount MOUNTPOINT",
@@ -116,7 +120,7 @@ func TestUsageErrors(t *testing.T) {
 // TestFlagsOf keeps the tests above from looking at nothing.
 func TestFlagsOf(t *testing.T) {
 	got := slices.Sorted(maps.Keys(flagsOf(newPackCommand())))
-	if want := []string{"--codec", "--force", "--frame-size", "--hot-codec", "--hot-frame-size", "--json", "--level", "--memory", "--shared-tables", "--workers", "--working-set"}; !slices.Equal(got, want) {
+	if want := []string{"--bitmap", "--codec", "--diff", "--force", "--frame-size", "--hot-codec", "--hot-frame-size", "--json", "--level", "--memory", "--parent", "--parent-dir", "--shared-tables", "--workers", "--working-set"}; !slices.Equal(got, want) {
 		t.Errorf("pack has the flags %q, want %q", got, want)
 	}
 }
