@@ -36,13 +36,13 @@ and seen to be dropped; medians are reported. Needs root, to mount and to drop
 caches. Nothing else should run on the machine.
 
 Cold starts of real guests are measured by coldstart, what comes before them and
-under them by prefetch and fault; restoring by our own launcher by vm. The engines that
-compress are compared by codec, which needs no root.`,
+under them by prefetch and fault; restoring by our own launcher by vm; images with parents
+by layers. The engines that compress are compared by codec, which needs no root.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Version:       version,
 	}
 	root.AddCommand(newPeersCommand(), newOpenCommand(), newMemoryCommand(), newCodecCommand(),
-		newColdstartCommand(), newPrefetchCommand(), newFaultCommand(), newVMCommand(), newTouchCommand(), newSlowDiskCommand())
+		newColdstartCommand(), newPrefetchCommand(), newFaultCommand(), newVMCommand(), newLayersCommand(), newTouchCommand(), newSlowDiskCommand())
 	return root
 }

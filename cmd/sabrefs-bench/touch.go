@@ -28,6 +28,7 @@ type touchReport struct {
 	Pages   int     `json:"pages"`
 	MeanUS  float64 `json:"mean_us"`
 	P50US   float64 `json:"p50_us"`
+	P95US   float64 `json:"p95_us"`
 	P99US   float64 `json:"p99_us"`
 	MaxUS   float64 `json:"max_us"`
 	Seconds float64 `json:"seconds"`
@@ -198,6 +199,7 @@ func summarize(latencies []time.Duration, total time.Duration) touchReport {
 	slices.Sort(latencies)
 	r.MeanUS = microseconds(sum) / float64(len(latencies))
 	r.P50US = microseconds(latencies[len(latencies)/2])
+	r.P95US = microseconds(latencies[len(latencies)*95/100])
 	r.P99US = microseconds(latencies[len(latencies)*99/100])
 	r.MaxUS = microseconds(latencies[len(latencies)-1])
 	return r

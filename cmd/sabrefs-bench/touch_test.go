@@ -76,14 +76,14 @@ func TestSummarize(t *testing.T) {
 		latencies[i] = time.Duration(200-i) * time.Microsecond
 	}
 	got := summarize(latencies, 2*time.Second)
-	if want := (touchReport{Pages: 200, MeanUS: 100.5, P50US: 101, P99US: 199, MaxUS: 200, Seconds: 2, Bytes: 200 * pageBytes}); got != want {
+	if want := (touchReport{Pages: 200, MeanUS: 100.5, P50US: 101, P95US: 191, P99US: 199, MaxUS: 200, Seconds: 2, Bytes: 200 * pageBytes}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	if got := summarize(nil, time.Second); got != (touchReport{Seconds: 1}) {
 		t.Errorf("nothing is summarized as %+v", got)
 	}
 	one := summarize([]time.Duration{1500 * time.Nanosecond}, time.Second)
-	if one.MeanUS != 1.5 || one.P50US != 1.5 || one.P99US != 1.5 || one.MaxUS != 1.5 {
+	if one.MeanUS != 1.5 || one.P50US != 1.5 || one.P95US != 1.5 || one.P99US != 1.5 || one.MaxUS != 1.5 {
 		t.Errorf("one latency is summarized as %+v", one)
 	}
 }

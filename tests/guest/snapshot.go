@@ -24,3 +24,9 @@ func Later(first Snapshot) Snapshot { return Snapshot{Dir: first.Dir + laterSuff
 func Resume(ctx context.Context, snapshot Snapshot, memPath string) (*VM, error) {
 	return qemu.Resume(ctx, snapshot, memPath)
 }
+
+// ResumeWriting is Resume with the guest's writes going to memPath, which is best a
+// copy: later snapshots are taken from it.
+func ResumeWriting(ctx context.Context, snapshot Snapshot, memPath string) (*VM, error) {
+	return qemu.ResumeWriting(ctx, snapshot, memPath)
+}

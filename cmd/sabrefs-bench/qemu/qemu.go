@@ -34,8 +34,8 @@ func NewMachine() Config {
 // memory says how a guest's RAM is mapped.
 type memory struct {
 	path string
-	// shared lets the file follow the guest's writes. A restored guest must not
-	// have it: its writes stay private to the process.
+	// shared lets the file follow the guest's writes. Clones of a snapshot must not
+	// have it: their writes stay private to the process.
 	shared bool
 }
 

@@ -9,11 +9,21 @@ import (
 // Resume restores the snapshot with the guest's RAM in memPath, which may lie
 // on any filesystem, and lets the guest run. The VM ends with ctx.
 func Resume(ctx context.Context, snapshot Snapshot, memPath string) (*VM, error) {
+	return resume(ctx, snapshot, memory{path: memPath})
+}
+
+// ResumeWriting is Resume of a guest whose writes go to the file at memPath, which is
+// best a copy that nobody else uses: from it [VM.Save] takes later snapshots.
+func ResumeWriting(ctx context.Context, snapshot Snapshot, memPath string) (*VM, error) {
+	return resume(ctx, snapshot, memory{path: memPath, shared: true})
+}
+
+func resume(ctx context.Context, snapshot Snapshot, memory memory) (*VM, error) {
 	config, err := snapshot.Config()
 	if err != nil {
 		return nil, fmt.Errorf("resume %s: %w", snapshot.Dir, err)
 	}
-	arguments := append(qemuArguments(config, memory{path: memPath}, "null"), "-incoming", "defer")
+	arguments := append(qemuArguments(config, memory, "null"), "-incoming", "defer")
 	vm, err := start(ctx, arguments)
 	if err != nil {
 		return nil, fmt.Errorf("resume %s: %w", snapshot.Dir, err)

@@ -11,6 +11,15 @@ import (
 // and its machine to the snapshot's directory, which exists. The RAM is copied, so
 // the guest may go on afterwards.
 func (vm *VM) Save(ctx context.Context, snapshot Snapshot, machine Config, livePath string) error {
+	if err := vm.SaveState(ctx, snapshot, machine); err != nil {
+		return err
+	}
+	return copyFile(snapshot.MemPath(), livePath)
+}
+
+// SaveState is Save without the RAM, which is what the guest's memory file holds
+// until [VM.Continue].
+func (vm *VM) SaveState(ctx context.Context, snapshot Snapshot, machine Config) error {
 	if _, err := vm.monitor.Execute(ctx, "stop", nil); err != nil {
 		return err
 	}
@@ -25,9 +34,7 @@ func (vm *VM) Save(ctx context.Context, snapshot Snapshot, machine Config, liveP
 	if err := vm.waitMigrated(ctx); err != nil {
 		return err
 	}
-	return errors.Join(
-		copyFile(snapshot.MemPath(), livePath),
-		writeJSON(snapshot.ConfigPath(), machine))
+	return writeJSON(snapshot.ConfigPath(), machine)
 }
 
 func copyFile(targetPath, sourcePath string) (err error) {
