@@ -55,7 +55,8 @@ func TestKVMLinuxGoesOnFromMount(t *testing.T) {
 }
 
 // Two processors through two diff snapshots: the first is complete in itself, the
-// second, of a machine restored from a mount, is merged with the first.
+// second, of a machine restored from a mount, is packed as a layer on the first, and
+// merged with it.
 func TestKVMLinuxGoesOnFromDiffs(t *testing.T) {
 	g := boot(t, 2, "--track-dirty-pages")
 	g.expectHealth(t, testMiB, 0, 2)
@@ -70,7 +71,14 @@ func TestKVMLinuxGoesOnFromDiffs(t *testing.T) {
 	g.goesOn(t, 3, 100, 2)
 	g.expect(t, "change 50", "changed 50")
 	second := g.snapshot(t, "--diff")
+	g.kill(t)
+
+	layer := filepath.Join(store, "layer")
+	sabrefs(t, "pack", "--diff", "--parent", filepath.Join(store, name), second, layer)
+	g = restore(t, layer)
+	g.goesOn(t, 4, 150, 2)
 	g.off(t)
+
 	merged := filepath.Join(second, "mem_file")
 	sabrefs(t, "vm", "merge", filepath.Join(first, "mem_file"), merged, merged)
 
