@@ -1,0 +1,55 @@
+package imports_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestSequentialPackages keeps the list of packages that `make race` leaves out true:
+// they start no goroutine, and import nothing to lock or to wait with.
+func TestSequentialPackages(t *testing.T) {
+	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := regexp.MustCompile(`(?m)^SEQUENTIAL_PACKAGES = (.*)$`).FindSubmatch(makefile)
+	if list == nil {
+		t.Fatal("the Makefile has no SEQUENTIAL_PACKAGES")
+	}
+	for dir := range strings.FieldsSeq(string(list[1])) {
+		files, err := filepath.Glob(filepath.Join(root, dir, "*.go"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %d files, %v", dir, len(files), err)
+		}
+		for _, file := range files {
+			if !strings.HasSuffix(file, "_test.go") {
+				wantSequential(t, file)
+			}
+		}
+	}
+}
+
+func wantSequential(t *testing.T, file string) {
+	t.Helper()
+	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, imported := range parsed.Imports {
+		if path := strings.Trim(imported.Path.Value, `"`); path == "sync" || strings.HasPrefix(path, "sync/") || strings.Contains(path, "x/sync/") {
+			t.Errorf("%s imports %s: it is not for SEQUENTIAL_PACKAGES", file, path)
+		}
+	}
+	ast.Inspect(parsed, func(n ast.Node) bool {
+		if _, starts := n.(*ast.GoStmt); starts {
+			t.Errorf("%s starts a goroutine: it is not for SEQUENTIAL_PACKAGES", file)
+		}
+		return true
+	})
+}
