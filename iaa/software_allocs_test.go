@@ -25,15 +25,28 @@ func TestSoftwareAllocatesNothing(t *testing.T) {
 		},
 	} {
 		var failure error
-		if n := testing.AllocsPerRun(20, func() {
+		n := leastAllocations(func() {
 			if err := run(); err != nil {
 				failure = err
 			}
-		}); n != 0 {
+		})
+		if n != 0 {
 			t.Errorf("%s: %v allocations", name, n)
 		}
 		wantNoError(t, failure)
 	}
 	checkUnpacked(t, batch.Jobs, raws)
 	wantNoError(t, pack[0].Err)
+}
+
+// leastAllocations counts a few times: on a busy machine the runtime has to make a
+// goroutine now and then, or a pool was just emptied. What run allocates itself it
+// allocates each time.
+func leastAllocations(run func()) float64 {
+	const tries = 3
+	least := testing.AllocsPerRun(20, run)
+	for range tries - 1 {
+		least = min(least, testing.AllocsPerRun(20, run))
+	}
+	return least
 }
