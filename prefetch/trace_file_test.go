@@ -3,9 +3,11 @@ package prefetch
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -46,9 +48,12 @@ func TestOldTraceStays(t *testing.T) {
 	wantEqual(t, "path", found.Path, path)
 	wantBytes(t, "trace after a bad one", readFile(t, path), old)
 
-	limitFileSize(t, 16) // as on a full disk
-	if err := smallTrace().WriteFile(path); !errors.Is(err, unix.EFBIG) {
-		t.Fatalf("writing beyond the limit: %v", err)
+	self, err := os.Executable()
+	wantNoError(t, err)
+	limited := exec.CommandContext(t.Context(), self)
+	limited.Env = append(os.Environ(), limitedWriteEnv+"="+path)
+	if output, err := limited.CombinedOutput(); err != nil {
+		t.Fatalf("writing beyond the limit: %v: %s", err, output)
 	}
 	wantBytes(t, "trace after a failed write", readFile(t, path), old)
 	names, err := os.ReadDir(dir)
@@ -56,14 +61,29 @@ func TestOldTraceStays(t *testing.T) {
 	wantEqual(t, "files left", len(names), 1)
 }
 
-// limitFileSize makes writes behind lenBytes fail until the test ends. The Go
-// runtime ignores the signal that comes with it.
-func limitFileSize(t *testing.T, lenBytes uint64) {
-	t.Helper()
-	var old unix.Rlimit
-	wantNoError(t, unix.Getrlimit(unix.RLIMIT_FSIZE, &old))
-	wantNoError(t, unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: lenBytes, Max: old.Max}))
-	t.Cleanup(func() { wantNoError(t, unix.Setrlimit(unix.RLIMIT_FSIZE, &old)) })
+// limitedWriteEnv makes this test binary write a trace as on a full disk. It is another
+// process, for the limit holds for whatever a process writes.
+const limitedWriteEnv = "SABREFS_TEST_LIMITED_WRITE"
+
+func TestMain(m *testing.M) {
+	if path := os.Getenv(limitedWriteEnv); path != "" {
+		if err := writeLimited(path); !errors.Is(err, unix.EFBIG) {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// writeLimited lets files have 16 bytes. The Go runtime ignores the signal that comes
+// with it.
+func writeLimited(path string) error {
+	const limitBytes = 16
+	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: limitBytes, Max: limitBytes}); err != nil {
+		return err
+	}
+	return smallTrace().WriteFile(path)
 }
 
 func TestWriteIntoVanishedDirectory(t *testing.T) {
