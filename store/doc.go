@@ -29,8 +29,9 @@
 // a child says where each page is without asking its ancestors. A child belongs to the
 // content of its parent and not to a file: if the parent is laid out anew, the child is
 // stale, which is slower to read, until RebaseFile. chain.go has how a chain is opened,
-// parents.go how parents are found and parents_open.go how they are shared, inheritance.go how packing finds what
-// need not be stored, diffsource.go how it reads diffs as VMMs write them.
+// parents.go how parents are found, parents_open.go how they are shared, inheritance.go
+// how packing finds what need not be stored, diffsource.go how it reads diffs as VMMs
+// write them.
 //
 // A store is a directory of snapshots, in which memory files are images and all
 // other files are as they were.
