@@ -227,7 +227,8 @@ func (m *testMount) stop() {
 	m.over = true
 	err := m.commands.Close()
 	timer := time.AfterFunc(30*time.Second, func() {
-		m.t.Error("the server does not end, it is killed: ", m.cmd.Process.Kill())
+		m.t.Error("the server does not end, it is told to say where it is: ", m.cmd.Process.Signal(syscall.SIGQUIT))
+		time.AfterFunc(5*time.Second, func() { _ = m.cmd.Process.Kill() })
 	})
 	err = errors.Join(err, m.cmd.Wait())
 	timer.Stop()

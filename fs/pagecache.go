@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"syscall"
@@ -47,17 +48,30 @@ func storePages(node *gofs.Inode, rawOff int64, raw []byte) error {
 // still in the page cache.
 const residentSamples = 16
 
-// isResident reports whether the kernel still has the pages, judged by a few of
-// them that are spread evenly.
-func isResident(node *gofs.Inode, pages []uint32) bool {
+// isResident reports whether the kernel still has the pages, as far as it tells before
+// the context ends. An answer that is under way when the mount goes does not come before
+// the last handler has returned, and that may be the RELEASE that waits for this session.
+func isResident(ctx context.Context, node *gofs.Inode, pages []uint32) bool {
 	if len(pages) == 0 {
 		return false
 	}
+	resident := make(chan bool, 1)
+	go func() { resident <- hasSamples(ctx, node, pages) }()
+	select {
+	case answer := <-resident:
+		return answer
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// hasSamples reports whether the kernel has a few of the pages that are spread evenly.
+func hasSamples(ctx context.Context, node *gofs.Inode, pages []uint32) bool {
 	page := make([]byte, store.PageBytes)
 	for i := range residentSamples {
 		sample := pages[i*len(pages)/residentSamples]
 		n, errno := node.ReadCache(int64(sample)*store.PageBytes, page)
-		if errno != 0 || n < store.PageBytes {
+		if errno != 0 || n < store.PageBytes || ctx.Err() != nil {
 			return false
 		}
 	}

@@ -308,6 +308,26 @@ func TestUnmountWhilePrefetching(t *testing.T) {
 	}
 }
 
+// TestUnmountWhileAskingForPages: a file that was pushed already is opened and closed, so
+// that the kernel is asked what it still has, and the mount goes before it has answered.
+func TestUnmountWhileAskingForPages(t *testing.T) {
+	dir, _, traces, _ := tracedStore(t)
+	for range 10 {
+		m := mountStore(t, dir, withPrefetch(PrefetchWS, traces))
+		path := m.file("snap/mem_file")
+		f, err := os.Open(path)
+		mustNot(t, err)
+		waitPrefetched(t, path)
+		mustNot(t, f.Close())
+		for range 3 {
+			again, err := os.Open(path)
+			mustNot(t, err)
+			mustNot(t, again.Close())
+		}
+		m.stop()
+	}
+}
+
 // TestImageReplacedWhilePrefetching: who has the file open keeps its bytes, who
 // opens it later gets the new ones, each with its own working set.
 func TestImageReplacedWhilePrefetching(t *testing.T) {

@@ -156,7 +156,7 @@ func (a *ahead) work(ctx context.Context, s *session, n *memNode, image *sharedI
 	defer func() { <-warming }()
 	pages, source := a.workingSet(n, image)
 	all := a.mode == PrefetchAll
-	if len(pages) == 0 && !all || warm && isResident(&n.Inode, pages) {
+	if len(pages) == 0 && !all || warm && isResident(ctx, &n.Inode, pages) {
 		s.set.Store(int32(source))
 		return
 	}
