@@ -93,7 +93,7 @@ func (h *memHandle) regionAround(rawOff int64, lenBytes int) func() {
 	if h.session.tracker.IsPlanned(page) { // it is late, and the set is on its way
 		return nil
 	}
-	if !h.session.cold.add(page) || !h.image.retain() {
+	if !h.session.cold.add(page) || !h.image.Retain() {
 		return nil
 	}
 	job := coldJob{h.node, h.image, h.session, page / coldRegionPages * coldRegionPages}
@@ -103,7 +103,7 @@ func (h *memHandle) regionAround(rawOff int64, lenBytes int) func() {
 // coldJob is a region to push. It holds a user of the image.
 type coldJob struct {
 	node      *memNode
-	image     *sharedImage
+	image     *store.Image
 	session   *session
 	firstPage int64
 }
@@ -124,7 +124,7 @@ func newColdPusher(stats *counters) *coldPusher {
 	p.done.Go(func() {
 		for job := range p.jobs {
 			p.push(job)
-			job.image.release(job.node)
+			job.node.release(job.image)
 		}
 	})
 	return p
@@ -142,7 +142,7 @@ func (p *coldPusher) submit(job coldJob) {
 	case p.jobs <- job:
 	default:
 		p.stats.droppedPushes.Add(1)
-		job.image.release(job.node)
+		job.node.release(job.image)
 	}
 }
 

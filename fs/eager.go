@@ -61,7 +61,7 @@ func (n *memNode) beginEagerUse() error {
 	if err != nil {
 		return err
 	}
-	defer image.release(n)
+	defer n.release(image)
 	stats := n.tree.files.of(n.name(), &n.header)
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -34,7 +34,7 @@ type memNode struct {
 	mu     sync.Mutex
 	st     unix.Stat_t  // of the image file, at the latest lookup; guarded by mu
 	opened fileIdent    // what image was opened from; guarded by mu
-	image  *sharedImage // may be closed by now; guarded by mu
+	image  *store.Image // may be closed by now; guarded by mu
 	use    fileUse      // guarded by mu
 }
 
@@ -86,14 +86,14 @@ func (n *memNode) Open(_ context.Context, flags uint32) (gofs.FileHandle, uint32
 // acquire returns the open image, which the caller must release. It opens the
 // image if nobody has it open, or if the file has changed since, and makes sure
 // that what is there now is still the content of this inode.
-func (n *memNode) acquire() (*sharedImage, error) {
+func (n *memNode) acquire() (*store.Image, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	st, err := n.tree.dir.stat(n.rel)
 	if err != nil {
 		return nil, err
 	}
-	if n.image != nil && n.opened == identOf(&st) && n.image.retain() {
+	if n.image != nil && n.opened == identOf(&st) && n.image.Retain() {
 		return n.image, nil
 	}
 	img, err := n.tree.catalog.open(n.rel)
@@ -104,15 +104,22 @@ func (n *memNode) acquire() (*sharedImage, error) {
 		return nil, errors.Join(errStale, img.Close())
 	}
 	n.tree.noteStale(n.rel, img)
-	n.image, n.opened = newSharedImage(img), identOf(&st)
-	return n.image, nil
+	n.image, n.opened = img, identOf(&st)
+	return img, nil
+}
+
+// release ends a use of an image that was acquired or retained.
+func (n *memNode) release(image *store.Image) {
+	if err := image.Close(); err != nil {
+		n.tree.log.Warn("closing an image failed", "file", n.tree.dir.display(n.rel), "err", err)
+	}
 }
 
 // memHandle is an open memory file.
 type memHandle struct {
 	readOnlyHandle
 	node          *memNode
-	image         *sharedImage
+	image         *store.Image
 	stats         *fileStats
 	recording     *recording // nil if the mount does not record
 	session       *session   // of prefetch; nil without
@@ -124,10 +131,10 @@ type memHandle struct {
 // reaches the reader, is ignored on purpose: see the package comment.
 func (h *memHandle) Read(_ context.Context, dest []byte, rawOff int64) (fuse.ReadResult, syscall.Errno) {
 	began := time.Now()
-	if !h.image.retain() { // RELEASE was faster
+	if !h.image.Retain() { // RELEASE was faster
 		return nil, syscall.EBADF
 	}
-	defer h.image.release(h.node)
+	defer h.node.release(h.image)
 	if h.refusesReadAhead(dest, rawOff) || h.refusesCold(dest, rawOff) {
 		return nil, syscall.EIO
 	}
@@ -135,7 +142,7 @@ func (h *memHandle) Read(_ context.Context, dest []byte, rawOff int64) (fuse.Rea
 	t.ahead.gate.Enter()
 	defer t.ahead.gate.Leave()
 	h.noteDemand(dest, rawOff)
-	served, err := t.cache.ReadFirst(context.Background(), h.image.Image, dest, rawOff)
+	served, err := t.cache.ReadFirst(context.Background(), h.image, dest, rawOff)
 	if err != nil && !errors.Is(err, io.EOF) {
 		t.stats.failedReads.Add(1)
 		h.stats.failedReads.Add(1)
@@ -191,10 +198,10 @@ func (h *memHandle) Write(_ context.Context, data []byte, rawOff int64) (uint32,
 // Lseek finds the next data or hole, as lseek(2) has it: the end of the file
 // is a hole, and looking for data where there is none left is ENXIO.
 func (h *memHandle) Lseek(_ context.Context, off uint64, whence uint32) (uint64, syscall.Errno) {
-	if !h.image.retain() {
+	if !h.image.Retain() {
 		return 0, syscall.EBADF
 	}
-	defer h.image.release(h.node)
+	defer h.node.release(h.image)
 	rawBytes := h.image.RawBytes()
 	if off >= uint64(rawBytes) {
 		return 0, syscall.ENXIO
@@ -229,7 +236,7 @@ func (h *memHandle) Flush(context.Context) syscall.Errno {
 func (h *memHandle) Release(context.Context) syscall.Errno {
 	h.saveRecording()
 	h.node.endUse(h)
-	h.image.release(h.node)
+	h.node.release(h.image)
 	return 0
 }
 

@@ -85,20 +85,20 @@ func (a *ahead) prepare() {
 // begin starts a session for a file that the kernel knows, and does not wait for
 // it. warm says that the kernel may have the pages from an earlier session. It
 // returns nil if there is nothing to do.
-func (a *ahead) begin(n *memNode, image *sharedImage, warm bool) *session {
-	if a.mode == PrefetchNone || !image.retain() {
+func (a *ahead) begin(n *memNode, image *store.Image, warm bool) *session {
+	if a.mode == PrefetchNone || !image.Retain() {
 		return nil
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &session{tracker: prefetch.NewTracker(n.header.PageCount()), cancel: cancel, done: make(chan struct{})}
 	if !a.add(s) {
 		cancel()
-		image.release(n)
+		n.release(image)
 		return nil
 	}
 	go func() {
 		defer close(s.done)
-		defer image.release(n)
+		defer n.release(image)
 		a.work(ctx, s, n, image, warm)
 	}()
 	return s
@@ -147,7 +147,7 @@ func (a *ahead) close() {
 }
 
 // work is what a session does.
-func (a *ahead) work(ctx context.Context, s *session, n *memNode, image *sharedImage, warm bool) {
+func (a *ahead) work(ctx context.Context, s *session, n *memNode, image *store.Image, warm bool) {
 	warming := make(chan struct{})
 	go func() { // asking a disk takes a while, too
 		defer close(warming)
@@ -161,7 +161,7 @@ func (a *ahead) work(ctx context.Context, s *session, n *memNode, image *sharedI
 		return
 	}
 	run := prefetch.New(prefetch.Config{
-		Image: image.Image, Cache: a.tree.cache, Sink: pageSink{n}, Pages: pages, All: all,
+		Image: image, Cache: a.tree.cache, Sink: pageSink{n}, Pages: pages, All: all,
 		Gate: &a.gate, Budget: a.budget, Tracker: s.tracker,
 		Report: func(err error) { a.tree.report("prefetch", n.rel, err) },
 	})
@@ -173,7 +173,7 @@ func (a *ahead) work(ctx context.Context, s *session, n *memNode, image *sharedI
 
 // workingSet returns the pages to push in first-touch order: those of the trace
 // that the operator gave, else those recorded in the image.
-func (a *ahead) workingSet(n *memNode, image *sharedImage) ([]uint32, workingSetSource) {
+func (a *ahead) workingSet(n *memNode, image *store.Image) ([]uint32, workingSetSource) {
 	if a.setDir != "" {
 		pages, err := readTrace(filepath.Join(a.setDir, n.name()+prefetch.TraceSuffix), &n.header)
 		if err == nil {

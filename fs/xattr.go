@@ -96,7 +96,7 @@ func (n *memNode) sampleCodec() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer image.release(n)
+	defer n.release(image)
 	sample := int64(0)
 	if n.header.FrameCount > 0 {
 		sample = image.FirstFrame() + n.header.HotFrames%n.header.FrameCount

@@ -241,8 +241,8 @@ func (img *Image) readSection(kind SectionType) ([]byte, error) {
 	return b, nil
 }
 
-// Close ends one use of the image, and releases it with the last: an image that was
-// opened with [Parents] may have several.
+// Close ends one use of the image, and releases it with the last: an image may be opened
+// several times with one [Parents], and have uses added by Retain.
 func (img *Image) Close() error {
 	if img.users.Add(-1) > 0 {
 		return nil
@@ -253,8 +253,8 @@ func (img *Image) Close() error {
 	return errors.Join(img.release(), img.file.Close())
 }
 
-// retain adds a use, unless the image is closed or about to be.
-func (img *Image) retain() bool {
+// Retain adds a use, which a Close ends, unless the image is closed or about to be.
+func (img *Image) Retain() bool {
 	for {
 		n := img.users.Load()
 		if n == 0 {

@@ -66,7 +66,7 @@ func (p *Parents) cacheID(state imageState, fresh uint32) uint32 {
 func (p *Parents) lookup(state fileState) *Image {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if img := p.open[state]; img != nil && img.retain() {
+	if img := p.open[state]; img != nil && img.Retain() {
 		return img
 	}
 	return nil
@@ -84,7 +84,7 @@ func (p *Parents) share(state fileState, img *Image) (*Image, error) {
 func (p *Parents) shareOrOther(state fileState, img *Image) *Image {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if other := p.open[state]; other != nil && other.retain() {
+	if other := p.open[state]; other != nil && other.Retain() {
 		return other
 	}
 	p.open[state] = img
