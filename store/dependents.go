@@ -78,20 +78,15 @@ func readMember(path string) (m familyMember, isChild bool, err error) {
 	if m.info, err = os.Stat(path); err != nil {
 		return m, false, err
 	}
+	if ref.Path == "" {
+		return m, true, nil
+	}
 	hinted := hintedPath(path, ref.Path)
 	if info, err := os.Stat(hinted); err == nil {
 		other, err := ReadHeader(hinted)
 		m.hinted, m.hintHolds = info, err == nil && other.Digest == ref.Digest
 	}
 	return m, true, nil
-}
-
-// hintedPath is where an image says that its parent is.
-func hintedPath(child, hint string) string {
-	if hint == "" {
-		return ""
-	}
-	return filepath.Join(filepath.Dir(child), hint)
 }
 
 // Unreadable are the errors of the images that could not be read.

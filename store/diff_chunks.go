@@ -10,9 +10,8 @@ import (
 type diffOf struct {
 	*diffSource
 	cache   *imageSource // reads the parent
-	parent  *Image
-	known   *equalPages // of the parent
-	digests []Digest    // of the parent's chunks; nil if it does not say
+	known   *equalPages  // of the parent
+	digests []Digest     // of the parent's chunks; nil if it does not say
 }
 
 func openDiffOf(ctx context.Context, path, bitmapPath string, parent *Image, known *equalPages) (*diffOf, error) {
@@ -24,7 +23,7 @@ func openDiffOf(ctx context.Context, path, bitmapPath string, parent *Image, kno
 	if err != nil {
 		return nil, errors.Join(err, src.Close())
 	}
-	d := &diffOf{diffSource: diff, cache: src, parent: parent, known: known}
+	d := &diffOf{diffSource: diff, cache: src, known: known}
 	if d.digests, err = parent.chunkDigests(); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
@@ -36,7 +35,7 @@ func (d *diffOf) Close() error { return errors.Join(d.diffSource.Close(), d.cach
 
 // fillSegment implements digestedSource.
 func (d *diffOf) fillSegment(s *segment) error {
-	inParent := max(0, min(s.pageCount, d.parent.header.PageCount()-s.firstPage))
+	inParent := max(0, min(s.pageCount, d.known.parent.header.PageCount()-s.firstPage))
 	if err := d.known.digestPages(s.firstPage, s.zero[:inParent], s.digests[:inParent]); err != nil {
 		return err
 	}
@@ -66,7 +65,7 @@ func (d *diffOf) isParents(chunk int64) bool {
 	if chunk >= int64(len(d.digests)) || d.touches(chunk) {
 		return false
 	}
-	pages, parentPages := pagesOf(d.rawBytes()), d.parent.header.PageCount()
+	pages, parentPages := pagesOf(d.rawBytes()), d.known.parent.header.PageCount()
 	return pages == parentPages || (chunk+1)*chunkPages <= parentPages
 }
 
@@ -116,8 +115,8 @@ func (p *pipeline) inheritChunks(page int64) error {
 
 func (p *pipeline) inheritChunk(chunk int64) error {
 	first := chunk * chunkPages
-	refs := make([]PageRef, min(chunkPages, p.diff.parent.header.PageCount()-first))
-	if err := p.diff.parent.Pages(first, refs); err != nil {
+	refs := make([]PageRef, min(chunkPages, p.diff.known.parent.header.PageCount()-first))
+	if err := p.diff.known.parent.Pages(first, refs); err != nil {
 		return err
 	}
 	p.digester.addChunk(p.diff.digests[chunk])

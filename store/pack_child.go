@@ -131,13 +131,16 @@ func (img *Image) becomeParent(target *packTarget, placedAt string, rawBytes int
 	case img.depth() >= MaxDepth:
 		return inFile(img.path, findingAt(ErrLimit, wholeFile, "it has %d ancestors, and no image may have more; flatten it", img.depth()))
 	}
-	var err error
+	childDir, err := futurePath(filepath.Dir(placedAt))
+	if err != nil {
+		return err
+	}
 	target.parent = img
-	if target.parentPath, err = relativePath(placedAt, img.path); err != nil {
+	if target.parentPath, err = relativePath(childDir, img.path); err != nil {
 		return err
 	}
 	for _, layer := range img.chain[:img.depth()] {
-		path, err := relativePath(placedAt, layer.path)
+		path, err := relativePath(childDir, layer.path)
 		if err != nil {
 			return err
 		}
@@ -187,20 +190,16 @@ func (img *Image) checkStays(dir string) error {
 	return nil
 }
 
-// relativePath is the path of an image relative to the directory of its child, both
-// without symbolic links, so that it holds wherever both are moved together.
-func relativePath(child, parent string) (string, error) {
-	from, err := futurePath(filepath.Dir(child))
+// relativePath is the path of an ancestor relative to the directory of its child, which
+// has no symbolic links, as the result has none: it holds wherever both are moved together.
+func relativePath(childDir, ancestor string) (string, error) {
+	path, err := realPath(ancestor)
 	if err != nil {
 		return "", err
 	}
-	to, err := realPath(parent)
-	if err != nil {
-		return "", err
-	}
-	rel, err := filepath.Rel(from, to)
+	rel, err := filepath.Rel(childDir, path)
 	if err == nil && len(rel) > MaxPathBytes {
-		err = fmt.Errorf("%s: the path of the parent, relative to its child, has %d bytes, at most %d: %w", parent, len(rel), MaxPathBytes, ErrLimit)
+		err = fmt.Errorf("%s: the path of the parent, relative to its child, has %d bytes, at most %d: %w", ancestor, len(rel), MaxPathBytes, ErrLimit)
 	}
 	return rel, err
 }

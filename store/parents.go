@@ -35,8 +35,11 @@ func (p *Parents) OpenHintsWith(open func(childPath, hint string) (file *os.File
 	p.openHint = open
 }
 
+// hintedPath is where the image at childPath says that an ancestor is.
+func hintedPath(childPath, hint string) string { return filepath.Join(filepath.Dir(childPath), hint) }
+
 func openBesideChild(childPath, hint string) (*os.File, string, error) {
-	path := filepath.Join(filepath.Dir(childPath), hint)
+	path := hintedPath(childPath, hint)
 	file, err := openRegular(path, ErrNotImage)
 	return file, path, err
 }
