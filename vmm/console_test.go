@@ -11,8 +11,9 @@ import (
 )
 
 // patience is how long a test waits for a guest that should answer at once. The
-// laboratory is twenty times slower than a real machine.
-const patience = 4 * time.Minute
+// laboratory is twenty times slower than a real machine, and taken for stalled when it
+// has said nothing for two minutes.
+const patience = 100 * time.Second
 
 // console keeps what a guest says, and waits for it.
 type console struct {

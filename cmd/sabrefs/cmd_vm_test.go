@@ -70,7 +70,7 @@ func startBuiltinGuest(t *testing.T, args ...string) *vmProcess {
 
 // patience is for guests that are interpreted.
 func (p *vmProcess) patience() context.Context {
-	ctx, cancel := context.WithTimeout(p.t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(p.t.Context(), 100*time.Second)
 	p.t.Cleanup(cancel)
 	return ctx
 }

@@ -30,7 +30,7 @@ const (
 
 // patience bounds whatever is waited for. It is long: machines may be emulated
 // by emulated machines.
-const patience = 3 * time.Minute
+const patience = 100 * time.Second
 
 // vmm is a program that the SDK may take for Firecracker.
 type vmm struct {

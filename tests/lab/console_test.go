@@ -12,8 +12,9 @@ import (
 	"sabrefs/tests/lab/linuxguest"
 )
 
-// replyTimeout only ends a test that has failed: nothing is that slow.
-const replyTimeout = 3 * time.Minute
+// replyTimeout only ends a test that has failed: nothing is that slow. It is shorter than
+// the silence after which the machine is taken for stalled.
+const replyTimeout = 100 * time.Second
 
 // conversation is one with a Linux guest on its serial console.
 type conversation struct {
@@ -63,6 +64,7 @@ func (c *conversation) await(t *testing.T, what string, fits func(line string) b
 				return line
 			}
 		case <-deadline:
+			logThreads(t)
 			t.Fatalf("no %s within %v", what, replyTimeout)
 		}
 	}

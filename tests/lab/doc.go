@@ -22,9 +22,10 @@
 // [Plan] into the initramfs and starts QEMU ([Machine]). cmd/labinit carries the
 // plan out and writes a [Report]. The laboratory lets nothing pass unseen: a test that skips,
 // one that was found but gave no result, a process or a mount left behind, each is
-// a failure, and so is a run of no tests. The emulator itself may stall
-// ([ErrStalled]): another machine then goes on with the package in which it did, and
-// the output says so.
+// a failure, and so is a run of no tests. The emulator itself loses an interrupt now and
+// then, so that it stalls ([ErrStalled]), or a guest in it: another machine then goes on
+// with the package in which it did, and packages with a test that failed run once more.
+// The output says so, and where the threads of the launcher were.
 //
 // # The Linux guest
 //

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"sabrefs/tests/lab/linuxguest"
 )
@@ -99,6 +100,9 @@ type monitor struct {
 	end     error // of the process, once ended is closed
 }
 
+// quitTimeout is how long a program may take to say where it is.
+const quitTimeout = 10 * time.Second
+
 // startMonitor starts a command that has its guest's console on its standard
 // streams. It is killed at the end of the test if it still runs.
 func startMonitor(t *testing.T, command *exec.Cmd) *monitor {
@@ -121,7 +125,12 @@ func startMonitor(t *testing.T, command *exec.Cmd) *monitor {
 		close(m.ended)
 	}()
 	t.Cleanup(func() {
-		_ = command.Process.Kill() // it may have ended
+		if t.Failed() { // a program in Go says where it is
+			_ = command.Process.Signal(syscall.SIGQUIT)
+			time.AfterFunc(quitTimeout, func() { _ = command.Process.Kill() })
+		} else {
+			_ = command.Process.Kill() // it may have ended
+		}
 		if err := m.wait(); t.Failed() {
 			t.Logf("%s: %v, standard error: %s", command.Args[0], err, &problems)
 		}

@@ -64,6 +64,29 @@ func (p Plan) Without(done []string) Plan {
 	return p
 }
 
+// Only returns the plan with the tests of these packages alone.
+func (p Plan) Only(packages []string) Plan {
+	p.Tests = slices.DeleteFunc(slices.Clone(p.Tests), func(b TestBinary) bool { return !slices.Contains(packages, b.Package) })
+	return p
+}
+
+// FailedPackages are those of which a test ran and failed.
+func (r *Report) FailedPackages() (packages []string) {
+	for _, test := range r.Tests {
+		if test.Outcome == Failed && !slices.Contains(packages, test.Package) {
+			packages = append(packages, test.Package)
+		}
+	}
+	return packages
+}
+
+// Supersede replaces what is known of the packages that ran once more.
+func (r *Report) Supersede(again Report) {
+	r.Tests = slices.DeleteFunc(r.Tests, func(test TestResult) bool { return slices.Contains(again.Packages, test.Package) })
+	r.Packages = slices.DeleteFunc(r.Packages, func(name string) bool { return slices.Contains(again.Packages, name) })
+	r.Add(again)
+}
+
 // Add adds what happened in another machine.
 func (r *Report) Add(other Report) {
 	r.Tests, r.Packages = append(r.Tests, other.Tests...), append(r.Packages, other.Packages...)
