@@ -31,14 +31,17 @@ SCRIPTS = $(wildcard .ci/run tests/*.sh tests/*/*.sh)
 # A module of its own: what Firecracker's SDK depends on stays out of the product's.
 SDK_TESTS = tests/firecracker
 
-# Packages with tests, without tests/ itself: there the work is done by other
-# processes, which the race detector does not see. Also without the codecs that start no
-# goroutine, lock nothing and change no variable of a package: the detector would take
-# minutes and has nothing to look at. Those who use them at once are raced.
+# Codecs that start no goroutine, lock nothing, change no variable of a package and know of
+# no accelerator. The race detector would take minutes and has nothing to look at (those who
+# use them at once are raced), and a second processor or a model of the device changes
+# nothing of what they do.
 SEQUENTIAL_PACKAGES = iaa/deflate iaa/huffman iaa/inflate store/densezstd vmm/guest/assemble
+WITHOUT_SEQUENTIAL = { grep -vxF "$$(printf 'sabrefs/%s\n' $(SEQUENTIAL_PACKAGES))" || true; }
+
+# Packages with tests, without tests/ itself: there the work is done by other
+# processes, which the race detector does not see.
 PACKAGES_TO_RACE = go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./... \
-	| { grep -v '^sabrefs/tests\(/\|$$\)' || true; } \
-	| { grep -vxF "$$(printf 'sabrefs/%s\n' $(SEQUENTIAL_PACKAGES))" || true; }
+	| { grep -v '^sabrefs/tests\(/\|$$\)' || true; } | $(WITHOUT_SEQUENTIAL)
 
 .PHONY: help
 help: ## Print this list
@@ -77,7 +80,8 @@ test: deps ## Run all tests, with a real guest on a real mount (GOTESTFLAGS)
 
 .PHONY: test-one-cpu
 test-one-cpu: ## Run fs, prefetch and store on one processor, where a deadlock with the kernel shows
-	GOMAXPROCS=1 go test -count=1 -timeout 15m $(GOTESTFLAGS) ./fs/... ./prefetch/... ./store/...
+	packages=$$(go list ./fs/... ./prefetch/... ./store/... | $(WITHOUT_SEQUENTIAL)); test -n "$$packages"; \
+		GOMAXPROCS=1 go test -count=1 -timeout 15m $(GOTESTFLAGS) $$packages
 
 .PHONY: race
 race: ## Run tests of all packages but tests/ under the race detector (needs gcc)
@@ -93,7 +97,8 @@ vet: ## Run go vet
 # SABREFS_IAA reaches the daemons and tools that tests start, too.
 .PHONY: test-model
 test-model: deps ## Run the tests with a model of the accelerator doing DEFLATE
-	SABREFS_IAA=model go test -count=1 -timeout 15m $(GOTESTFLAGS) ./iaa/... ./store/... ./prefetch/... ./fs/... ./cmd/... ./tests/e2e/...
+	packages=$$(go list ./iaa/... ./store/... ./prefetch/... ./fs/... ./cmd/... ./tests/e2e/... | $(WITHOUT_SEQUENTIAL)); test -n "$$packages"; \
+		SABREFS_IAA=model go test -count=1 -timeout 15m $(GOTESTFLAGS) $$packages
 
 .PHONY: lint
 lint: ## Run golangci-lint (pinned in tools/go.mod), go mod tidy -diff and shellcheck
