@@ -19,7 +19,8 @@ import (
 type coldstartFlags struct {
 	guests    []string
 	functions []string
-	sides     []string
+	sides     []string // none: all
+	parent    string   // snapshot directory; empty for none
 	sabrefs   string
 	workDir   string
 	outDir    string
@@ -31,7 +32,7 @@ type coldstartFlags struct {
 }
 
 func newColdstartCommand() *cobra.Command {
-	flags := coldstartFlags{sides: sideNames()}
+	var flags coldstartFlags
 	cmd := &cobra.Command{
 		Use:   "coldstart --guest SNAPSHOT_DIR...",
 		Short: "Time cold starts of functions in real guests under an unmodified QEMU",
@@ -57,6 +58,10 @@ Sides, for --sides:
               raw file, on the mounts of "mount" and "ws", and as REAP does: an
               uncompressed working set read with O_DIRECT and installed by
               userfaultfd (reap; reap-ahead also reads ahead meanwhile)
+  layer       a mount of the guest as a layer (pack --parent) on the image of the
+              snapshot that --parent names, which was laid out by a recording of the
+              function in that guest: what the layer knows of it, it has inherited
+  layer-ws    the same, and the layer was laid out by the guest's own trace, too
 
 overhead is what a side takes longer than raw-warm, left the share of raw-cold's
 overhead that it has; reads and late are what the mount was asked for by the kernel
@@ -69,7 +74,8 @@ last element is the guest's name, or write NAME=SNAPSHOT_DIR. The functions:
 --throttle puts all files on a disk of that speed: a loop device over a file that a
 process reads evenly at the rate. What that amounts to is measured and printed first.`,
 		Example: `  sabrefs-bench coldstart --guest ~/.cache/sabrefs/guest-python-*/python --functions python,matmul
-  sabrefs-bench coldstart --guest P/python --guest N/node --throttle 550 --out results`,
+  sabrefs-bench coldstart --guest P/python --guest N/node --throttle 550 --out results
+  sabrefs-bench coldstart --guest python=P/python-later --parent P/python --functions python`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runColdstart(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), flags)
@@ -78,7 +84,8 @@ process reads evenly at the rate. What that amounts to is measured and printed f
 	f := cmd.Flags()
 	f.StringArrayVar(&flags.guests, "guest", nil, "snapshot directory of a guest (required, may be repeated)")
 	f.StringSliceVar(&flags.functions, "functions", nil, "functions to start (default: all of the given guests)")
-	f.StringSliceVar(&flags.sides, "sides", flags.sides, "what to measure")
+	f.StringSliceVar(&flags.sides, "sides", nil, "what to measure (default: all; layer and layer-ws with --parent only)")
+	f.StringVar(&flags.parent, "parent", "", "snapshot directory of the parent, for the sides layer and layer-ws")
 	f.StringVar(&flags.sabrefs, "sabrefs", "", "sabrefs binary (default: beside this program, or in PATH)")
 	f.StringVar(&flags.workDir, "work-dir", "", "directory for memory files and images, on the disk in question (default: a temporary one)")
 	f.StringVar(&flags.outDir, "out", "", "also write coldstart.json, coldstart.txt and the traces to this directory")
@@ -122,10 +129,17 @@ func wrapNames(names []string, width int) string {
 }
 
 func (f *coldstartFlags) check() error {
+	known := sideNames(f.parent != "")
+	if len(f.sides) == 0 {
+		f.sides = known
+	}
 	for _, side := range f.sides {
-		if !slices.Contains(sideNames(), side) {
-			return fmt.Errorf("side %q: expected some of %s", side, strings.Join(sideNames(), ","))
+		if !slices.Contains(known, side) {
+			return fmt.Errorf("side %q: expected some of %s", side, strings.Join(known, ","))
 		}
+	}
+	if f.parent != "" && len(f.guests) > 1 {
+		return fmt.Errorf("%d guests and one parent: expected one guest", len(f.guests))
 	}
 	if f.runs < 1 || f.records < 1 {
 		return fmt.Errorf("%d runs, %d recordings: expected at least one", f.runs, f.records)

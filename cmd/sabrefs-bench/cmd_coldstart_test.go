@@ -25,7 +25,7 @@ func pythonGuest(t *testing.T) qemu.Snapshot {
 func TestColdstart(t *testing.T) {
 	snapshot := pythonGuest(t)
 	dir, outDir := workDir(t), t.TempDir()
-	o := bench(t, "coldstart", "--json", "--runs", "1", "--recordings", "2", "--guest", snapshot.Dir, "--functions", "fibonacci",
+	o := bench(t, "coldstart", "--json", "--runs", "1", "--recordings", "2", "--guest", snapshot.Dir, "--parent", snapshot.Dir, "--functions", "fibonacci",
 		"--sabrefs", buildSabrefs(t), "--work-dir", dir, "--out", outDir)
 	if o.code != 0 {
 		t.Fatalf("exit code %d: %s", o.code, o.stderr)
@@ -39,13 +39,16 @@ func TestColdstart(t *testing.T) {
 	if row.Function != "fibonacci" || row.Guest != "python" || row.WorkingSetMB <= 0 || row.PackedMB <= 0 || row.Ratio <= 1 {
 		t.Errorf("row %+v", row)
 	}
-	if len(row.ColdStarts) != 5 || len(row.Restores) != 5 {
-		t.Errorf("%d cold starts and %d restores, want five each", len(row.ColdStarts), len(row.Restores))
+	if len(row.ColdStarts) != 7 || len(row.Restores) != 5 {
+		t.Errorf("%d cold starts and %d restores, want seven and five", len(row.ColdStarts), len(row.Restores))
 	}
 	for _, side := range row.ColdStarts {
 		if side.TotalMS <= side.AfterStartMS || side.AfterStartMS <= side.IncomingMS || side.IncomingMS <= 0 || side.FirstAnswerMS <= 0 {
 			t.Errorf("phases do not add up: %+v", side)
 		}
+	}
+	if raw, layer := row.ColdStarts[0], row.ColdStarts[5]; raw.FileMB != float64(512<<20)/1e6 || layer.FileMB <= 0 || layer.FileMB > 0.01*raw.FileMB {
+		t.Errorf("%s has %v MB, %s on itself %v MB", raw.Side, raw.FileMB, layer.Side, layer.FileMB)
 	}
 	for _, side := range row.Restores {
 		if side.TotalMS <= 0 {

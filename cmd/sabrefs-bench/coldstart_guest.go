@@ -21,7 +21,8 @@ type coldstart struct {
 	sabrefs   sabrefsBinary
 	functions []functions.Function
 	guests    map[string]*coldGuest
-	dir       string // for everything below
+	parent    *coldGuest // nil if there is none; one of the guests
+	dir       string     // for everything below
 	driver    restoreDriver
 	disk      *slowDisk // nil if reads are not held
 }
@@ -52,6 +53,12 @@ func newColdstart(flags coldstartFlags, log io.Writer) (*coldstart, error) {
 		c.guests[guest.name] = guest
 		names = append(names, guest.name)
 	}
+	if c.parent, err = openParent(flags.parent); err != nil {
+		return nil, err
+	}
+	if c.parent != nil {
+		c.guests[parentName] = c.parent
+	}
 	c.functions, err = functions.Choose(flags.functions, names)
 	if err == nil && len(c.functions) == 0 {
 		err = fmt.Errorf("no function runs in the guests %s", strings.Join(names, ", "))
@@ -78,6 +85,14 @@ func openGuest(argument string) (*coldGuest, error) {
 		return nil, fmt.Errorf("guest %s: %w", name, err)
 	}
 	return &coldGuest{name: name, snapshot: snapshot, machine: machine}, nil
+}
+
+// openParent reads the argument of --parent.
+func openParent(dir string) (*coldGuest, error) {
+	if dir == "" {
+		return nil, nil //nolint:nilnil // no parent is no error
+	}
+	return openGuest(parentName + "=" + dir)
 }
 
 // The files of the work directory. Stores have one directory for each guest.
@@ -174,8 +189,8 @@ func (c *coldstart) onDisk(ctx context.Context, dir string, measure func() error
 	}
 	const megabyte, rest = 1_000_000, 256 << 20
 	sizeBytes := int64(rest)
-	for _, guest := range c.guests { // raw, two images, a working set
-		sizeBytes += 4 * guest.machine.MemoryBytes
+	for _, guest := range c.guests { // raw, two images, a working set, two layers or parents
+		sizeBytes += 6 * guest.machine.MemoryBytes
 	}
 	c.disk, err = newSlowDisk(ctx, dir, sizeBytes, int64(c.flags.throttle)*megabyte)
 	if err != nil {

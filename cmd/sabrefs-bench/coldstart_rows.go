@@ -29,6 +29,7 @@ type coldRow struct {
 // coldSideRow is one side under QEMU.
 type coldSideRow struct {
 	Side          string  `json:"side"`
+	FileMB        float64 `json:"file_mb"` // of the memory file or the image, without its parents
 	TotalMS       float64 `json:"total_ms"`
 	TotalMinMS    float64 `json:"total_min_ms"`
 	TotalMaxMS    float64 `json:"total_max_ms"`
@@ -75,6 +76,7 @@ func (r *functionRun) row() coldRow {
 	}
 	for _, side := range r.coldSides() {
 		row.ColdStarts = append(row.ColdStarts, newColdSideRow(side.name, r.cold[side.name], r.stats[side.name]))
+		row.ColdStarts[len(row.ColdStarts)-1].FileMB = float64(r.sizes[side.name]) / 1e6
 	}
 	fillOverheads(row.ColdStarts)
 	if r.has(sideRestore) {
@@ -201,9 +203,9 @@ func printColdstart(out io.Writer, rows []coldRow) error {
 
 func printColdSides(out io.Writer, rows []coldSideRow) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "side\ttotal ms\t(min-max)\tQEMU start\tincoming\tfirst answer\toverhead\tleft\twithout start ms\t(min-max)\tleft\treads\tMB\tpushed MB\tlate\t")
+	fmt.Fprintln(w, "side\tfile MB\ttotal ms\t(min-max)\tQEMU start\tincoming\tfirst answer\toverhead\tleft\twithout start ms\t(min-max)\tleft\treads\tMB\tpushed MB\tlate\t")
 	for _, r := range rows {
-		fmt.Fprintf(w, "%s\t%.1f\t(%.1f-%.1f)\t%.1f\t%.1f\t%.1f\t%s\t%s\t%.1f\t(%.1f-%.1f)\t%s\t%.0f\t%.1f\t%.1f\t%.0f\t\n", r.Side, r.TotalMS, r.TotalMinMS, r.TotalMaxMS,
+		fmt.Fprintf(w, "%s\t%.1f\t%.1f\t(%.1f-%.1f)\t%.1f\t%.1f\t%.1f\t%s\t%s\t%.1f\t(%.1f-%.1f)\t%s\t%.0f\t%.1f\t%.1f\t%.0f\t\n", r.Side, r.FileMB, r.TotalMS, r.TotalMinMS, r.TotalMaxMS,
 			r.QEMUStartMS, r.IncomingMS, r.FirstAnswerMS, orDash(r.OverheadMS, "%.1f"), orDash(r.LeftShare, "%.2f"),
 			r.AfterStartMS, r.AfterMinMS, r.AfterMaxMS, orDash(r.AfterStartLeft, "%.2f"), r.Reads, r.ReadMB, r.PushedMB, r.LatePages)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -18,10 +19,18 @@ const (
 	sideTrace   = "trace"
 	sideLaidOut = "ws"
 	sideRestore = "restore" // several sides without QEMU
+	// These need a parent.
+	sideLayer        = "layer"
+	sideLaidOutLayer = "layer-ws"
 )
 
-func sideNames() []string {
-	return []string{sideRawCold, sideRawWarm, sideMount, sideTrace, sideLaidOut, sideRestore}
+// sideNames are the sides that can be measured.
+func sideNames(withParent bool) []string {
+	names := []string{sideRawCold, sideRawWarm, sideMount, sideTrace, sideLaidOut, sideRestore}
+	if withParent {
+		names = append(names, sideLayer, sideLaidOutLayer)
+	}
+	return names
 }
 
 func (c *coldstart) has(side string) bool { return slices.Contains(c.flags.sides, side) }
@@ -29,7 +38,7 @@ func (c *coldstart) has(side string) bool { return slices.Contains(c.flags.sides
 func (c *coldstart) needsDriver() bool { return c.has(sideRestore) }
 
 func (c *coldstart) needsTrace() bool {
-	return c.has(sideTrace) || c.has(sideLaidOut) || c.has(sideRestore)
+	return c.has(sideTrace) || c.has(sideLaidOut) || c.has(sideRestore) || c.needsLayers()
 }
 
 // coldSide is where the memory of a cold start comes from.
@@ -50,6 +59,8 @@ func (c *coldstart) coldSides() []coldSide {
 		{name: sideMount, store: c.plainStore(), flags: []string{"--prefetch", "none"}},
 		{name: sideTrace, store: c.plainStore(), flags: []string{"--working-set", c.traceDir()}},
 		{name: sideLaidOut, store: c.laidOutStore()},
+		{name: sideLayer, store: c.layerStore()},
+		{name: sideLaidOutLayer, store: c.laidOutLayerStore()},
 	}
 	return slices.DeleteFunc(all, func(side coldSide) bool { return !c.has(side.name) })
 }
@@ -63,17 +74,23 @@ type functionRun struct {
 	answers  []qemu.Answer // of the first start, which all others must repeat
 	cold     map[string][]coldTimes
 	stats    map[string][]mountStats // of the sides that are mounts
+	sizes    map[string]int64        // bytes of the guest's memory file or image
 	restores map[string][]restoreTimes
 }
 
 func (c *coldstart) measureFunction(ctx context.Context, function functions.Function) (coldRow, error) {
 	r := &functionRun{
 		coldstart: c, function: function, guest: c.guests[function.Guest],
-		cold: map[string][]coldTimes{}, stats: map[string][]mountStats{}, restores: map[string][]restoreTimes{},
+		cold: map[string][]coldTimes{}, stats: map[string][]mountStats{}, sizes: map[string]int64{}, restores: map[string][]restoreTimes{},
 	}
 	if c.needsTrace() {
 		if err := r.makeWorkingSet(ctx); err != nil {
 			return coldRow{}, err
+		}
+	}
+	if c.needsLayers() {
+		if err := r.makeLayers(ctx); err != nil {
+			return coldRow{}, fmt.Errorf("layers: %w", err)
 		}
 	}
 	for round := range c.flags.runs {
@@ -178,15 +195,32 @@ func (r *functionRun) makeCold(ctx context.Context) error {
 	if r.needsTrace() {
 		files = append(files, imageIn(r.laidOutStore(), r.guest), r.setPath())
 	}
+	if r.needsLayers() {
+		files = append(files, r.layerImages(r.guest)...)
+	}
 	if err := dropCaches(ctx, files...); err != nil {
 		return err
 	}
 	return r.warmPrograms(ctx, r.guest)
 }
 
+// noteSize notes how large the file of a side is, without its parents.
+func (r *functionRun) noteSize(side coldSide) error {
+	path := r.rawPath(r.guest)
+	if side.store != "" {
+		path = imageIn(side.store, r.guest)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	r.sizes[side.name] = info.Size()
+	return nil
+}
+
 // coldStart measures one side once.
 func (r *functionRun) coldStart(ctx context.Context, side coldSide) error {
-	if err := r.makeCold(ctx); err != nil {
+	if err := errors.Join(r.noteSize(side), r.makeCold(ctx)); err != nil {
 		return err
 	}
 	if side.warm {
