@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +16,7 @@ import (
 
 	"sabrefs/prefetch"
 	"sabrefs/store"
+	"sabrefs/tests/seedtest"
 )
 
 // pagesArg is what a process that touches pages in order is told.
@@ -67,9 +67,7 @@ func withRecording(dir string, window time.Duration) mountOption {
 // somePages draws different pages of memory, in no order.
 func somePages(t *testing.T, raw []byte, count int) []uint32 {
 	t.Helper()
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
+	random := seedtest.Rand(t)
 	pageCount := (len(raw) + store.PageBytes - 1) / store.PageBytes
 	var pages []uint32
 	for _, page := range random.Perm(pageCount)[:count] {

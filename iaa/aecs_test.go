@@ -7,27 +7,11 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"testing"
 
 	"sabrefs/iaa/huffman"
+	"sabrefs/tests/seedtest"
 )
-
-// seeded returns a source of random numbers whose seed the log has.
-func seeded(tb testing.TB) *rand.Rand {
-	tb.Helper()
-	seed := rand.Uint64()
-	if s := os.Getenv("SABREFS_SEED"); s != "" {
-		var err error
-		seed, err = strconv.ParseUint(s, 10, 64)
-		wantNoError(tb, err)
-	}
-	tb.Logf("repeat with SABREFS_SEED=%d", seed)
-	return rand.New(rand.NewPCG(seed, 0))
-}
-
-func fixedRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0)) }
 
 func entryAt(aecs *[aecsBytes]byte, off, symbol int) uint32 {
 	return binary.LittleEndian.Uint32(aecs[off+4*symbol:])
@@ -186,7 +170,7 @@ func encodeTokens(t *testing.T, aecs *[aecsBytes]byte, tokens []token) []byte {
 // TestCodesOfHistogram encodes random messages with the AECS made of their
 // histogram, and has the standard library decode them.
 func TestCodesOfHistogram(t *testing.T) {
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	var builder codeBuilder
 	kinds := map[bool]int{}
 	for range 300 {
@@ -240,7 +224,7 @@ func TestTwoCodesAtLeast(t *testing.T) {
 	for i, b := range raw {
 		tokens[i].symbol = int(b)
 	}
-	aecs := countTokens(fixedRand(1), tokens)
+	aecs := countTokens(seedtest.Fixed(1), tokens)
 	var builder codeBuilder
 	if _, fixed := builder.build(&aecs); fixed {
 		t.Fatal("fixed codes")

@@ -11,12 +11,13 @@ import (
 	"time"
 
 	"sabrefs/iaa/model"
+	"sabrefs/tests/seedtest"
 )
 
 // TestManyBatchesAtOnce has many goroutines share few slots and queues of all
 // kinds while jobs fail in every way. Each must get its own bytes.
 func TestManyBatchesAtOnce(t *testing.T) {
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	host, d, _ := openModel(t, model.Config{
 		Seed: r.Uint64(), MaxLatency: 100 * time.Microsecond,
 		Devices: []model.DeviceConfig{

@@ -13,6 +13,7 @@ import (
 
 	"sabrefs/iaa/huffman"
 	"sabrefs/iaa/model"
+	"sabrefs/tests/seedtest"
 )
 
 // oneDevice is a machine with one device of a generation and one shared queue.
@@ -166,7 +167,7 @@ func TestNoGainOnDevice(t *testing.T) {
 // TestDeviceErrorsAreThoseOfSoftware runs damaged streams on both.
 func TestDeviceErrorsAreThoseOfSoftware(t *testing.T) {
 	_, d, _ := openModel(t, model.Config{}, DeviceOptions{})
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	raw := text(3, 4096)
 	packed := compressed(t, raw)
 	var onDevice []Job

@@ -4,14 +4,18 @@
 
 package iaa
 
-import "testing"
+import (
+	"testing"
+
+	"sabrefs/tests/seedtest"
+)
 
 // TestSoftwareAllocatesNothing counts allocations of batches of streams with
 // headers and without, once the space for them is there.
 func TestSoftwareAllocatesNothing(t *testing.T) {
 	engine := Software()
 	jobs, raws := unpackJobs(t, 50, false)
-	shared, sharedRaws := tableSamples(t, fixedRand(1), 50)
+	shared, sharedRaws := tableSamples(t, seedtest.Fixed(1), 50)
 	batch := Batch{Jobs: append(jobs, shared...)}
 	raws = append(raws, sharedRaws...)
 	pack := []Job{{Src: raws[0], Dst: make([]byte, 4096), Tables: []*Table{shared[0].Table}}}

@@ -11,6 +11,7 @@ import (
 
 	"sabrefs/iaa/deflate"
 	"sabrefs/iaa/huffman"
+	"sabrefs/tests/seedtest"
 )
 
 // literalLengths are codes for the bytes of the samples and for matches of the
@@ -88,7 +89,7 @@ func tableSamples(tb testing.TB, rng *rand.Rand, count int) (jobs []Job, raws []
 // TestTable decodes streams without headers, and with the prefix as any other
 // stream: here and by the standard library.
 func TestTable(t *testing.T) {
-	jobs, raws := tableSamples(t, seeded(t), 60)
+	jobs, raws := tableSamples(t, seedtest.Rand(t), 60)
 	wantNoError(t, Software().Decompress(t.Context(), jobs))
 	checkUnpacked(t, jobs, raws)
 	whole := make([]Job, len(jobs))
@@ -106,7 +107,7 @@ func TestTable(t *testing.T) {
 
 // TestTableErrors damages streams with shared codes.
 func TestTableErrors(t *testing.T) {
-	jobs, raws := tableSamples(t, seeded(t), 60)
+	jobs, raws := tableSamples(t, seedtest.Rand(t), 60)
 	var bad []Job
 	var classes []error
 	add := func(i int, packed []byte, rawBytes int, class error) {
@@ -133,7 +134,7 @@ func TestTableErrors(t *testing.T) {
 // have headers.
 func TestTablesAtOnce(t *testing.T) {
 	engine := Software()
-	jobs, raws := tableSamples(t, seeded(t), 20)
+	jobs, raws := tableSamples(t, seedtest.Rand(t), 20)
 	others, otherRaws := unpackJobs(t, 20, false)
 	for i := range others {
 		jobs = slices.Insert(jobs, 2*i, others[i])

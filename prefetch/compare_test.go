@@ -3,6 +3,8 @@ package prefetch
 import (
 	"math"
 	"testing"
+
+	"sabrefs/tests/seedtest"
 )
 
 func TestCompare(t *testing.T) {
@@ -31,7 +33,7 @@ func TestCompare(t *testing.T) {
 }
 
 func TestCompareRandom(t *testing.T) {
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	for range 200 {
 		a, b := randomTrace(r, 80), randomTrace(r, 80)
 		ab, err := Compare(a, b)

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"sabrefs/store"
+	"sabrefs/tests/seedtest"
 )
 
 // changed returns memory in which about one page of n is another one: new, zero, or
@@ -84,7 +85,7 @@ func wantAllPushed(tb testing.TB, what string, img *store.Image, raw []byte, pag
 // TestRunPushesAllLayers: the working set of a child lies in its own file and in those
 // of its ancestors; also when an ancestor has been packed anew since.
 func TestRunPushesAllLayers(t *testing.T) {
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	for _, depth := range []int{1, 5} {
 		for _, codec := range []store.Codec{store.CodecLZ4, store.CodecDeflate} {
 			options := store.PackOptions{Codec: codec, FramePages: 4, Level: store.LevelFast}
@@ -138,7 +139,7 @@ func layersOf(tb testing.TB, img *store.Image, pages []uint32) map[int]bool {
 // TestPlanOfSeveralLayers: each frame is in one batch, and a batch knows where its
 // frames lie in each file.
 func TestPlanOfSeveralLayers(t *testing.T) {
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	paths, _ := chain(t, r, 2, store.PackOptions{Codec: store.CodecLZ4, FramePages: 4})
 	img := opened(t, paths[2])
 	pages := touchedInAllLayers(t, r, img)

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"math/rand/v2"
 	"os"
-	"strconv"
 	"testing"
 	"time"
 
@@ -16,22 +15,6 @@ import (
 )
 
 var update = flag.Bool("update", false, "rewrite testdata/golden.txt from what the code writes")
-
-// seedEnv repeats the random choices of a failed run.
-const seedEnv = "SABREFS_SEED"
-
-// seeded returns a source of random numbers whose seed the log has.
-func seeded(tb testing.TB) *rand.Rand {
-	tb.Helper()
-	seed := rand.Uint64()
-	if s := os.Getenv(seedEnv); s != "" {
-		var err error
-		seed, err = strconv.ParseUint(s, 10, 64)
-		wantNoError(tb, err)
-	}
-	tb.Logf("repeat with %s=%d", seedEnv, seed)
-	return rand.New(rand.NewPCG(seed, 0))
-}
 
 var (
 	fixedUUID = uuid.MustParse("00112233-4455-6677-8899-aabbccddeeff")

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"sabrefs/store"
+	"sabrefs/tests/seedtest"
 )
 
 // run is a recording of one run: pages and times in turn.
@@ -91,7 +92,7 @@ func TestMergeRefuses(t *testing.T) {
 // TestMergeProperties merges random traces and compares with what was counted in
 // another way.
 func TestMergeProperties(t *testing.T) {
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	for range 300 {
 		pageCount := 1 + r.IntN(60)
 		var traces []*Trace

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"sabrefs/store"
+	"sabrefs/tests/seedtest"
 )
 
 // guestMemory makes memory with zero pages, equal pages and pages that compress.
@@ -138,7 +139,7 @@ func touched(r *rand.Rand, pageCount int) []uint32 {
 // TestRunPushesTheWorkingSet, with right bytes, each frame once, whatever the image
 // is made of.
 func TestRunPushesTheWorkingSet(t *testing.T) {
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	for _, codec := range []store.Codec{store.CodecLZ4, store.CodecDeflate, store.CodecZstd} {
 		for _, framePages := range []int{1, 8, 64} {
 			raw := guestMemory(r, 8<<20+r.IntN(store.PageBytes))
@@ -216,7 +217,7 @@ func TestRunMergesNeighbors(t *testing.T) {
 
 // TestRunAll pushes the rest of the image too, and no zeros.
 func TestRunAll(t *testing.T) {
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	raw := guestMemory(r, 20<<20)
 	img := packed(t, raw, store.PackOptions{Codec: store.CodecLZ4})
 	pages := touched(r, 200)
@@ -242,7 +243,7 @@ func TestRunAll(t *testing.T) {
 // TestRunEnds where it must: with its context, when the kernel forgets the file,
 // when the budget is used up. Only other errors are reported.
 func TestRunEnds(t *testing.T) {
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	raw := guestMemory(r, 16<<20)
 	img := packed(t, raw, store.PackOptions{Codec: store.CodecLZ4})
 	var pages []uint32
@@ -288,7 +289,7 @@ func TestRunEnds(t *testing.T) {
 // TestRunLeavesDamageToDemand: pages of a damaged frame are not pushed, all others
 // are.
 func TestRunLeavesDamageToDemand(t *testing.T) {
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	raw := guestMemory(r, 4<<20)
 	img := packed(t, raw, store.PackOptions{Codec: store.CodecLZ4, FramePages: 8})
 	bad, err := img.Frame(5)
@@ -325,7 +326,7 @@ func TestRunLeavesDamageToDemand(t *testing.T) {
 
 // TestSortByPage against the sort of the library.
 func TestSortByPage(t *testing.T) {
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	for _, pageCount := range []int64{1, 2, 1000, 1 << 17, 1 << 30} {
 		var order []uint64
 		for i := range 1 + r.IntN(5000) {

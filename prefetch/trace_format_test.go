@@ -14,10 +14,11 @@ import (
 	"time"
 
 	"sabrefs/store"
+	"sabrefs/tests/seedtest"
 )
 
 func TestRoundTrip(t *testing.T) {
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	traces := []*Trace{
 		smallTrace(),
 		{Runs: 1, Touches: []Touch{}}, // of an empty memory, at an unknown time

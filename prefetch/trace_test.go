@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"sabrefs/store"
+	"sabrefs/tests/seedtest"
 )
 
 func TestTraceOfAnImage(t *testing.T) {
@@ -38,7 +39,7 @@ func TestPages(t *testing.T) {
 }
 
 func TestPageSet(t *testing.T) {
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	set, want := newPageSet(0), map[uint32]bool{}
 	for range 5000 {
 		page := uint32(r.IntN(2000))

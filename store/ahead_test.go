@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sabrefs/iaa"
+	"sabrefs/tests/seedtest"
 )
 
 // frameNumbers lists all frames of an image.
@@ -34,7 +35,7 @@ func newAheadReader(t *testing.T, cache *FrameCache, img *Image) *AheadReader {
 // TestAheadFramesAreThoseOfDemand reads random groups of frames, in any order, with
 // the packed bytes in the page cache and without.
 func TestAheadFramesAreThoseOfDemand(t *testing.T) {
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	raw := guestMemory(r, 6<<20+123)
 	for _, codec := range []Codec{CodecDeflate, CodecZstd, CodecLZ4, CodecRaw} {
 		path, _ := packBytes(t, raw, PackOptions{Codec: codec, Raw: codec == CodecRaw})

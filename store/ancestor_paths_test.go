@@ -5,12 +5,14 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"sabrefs/tests/seedtest"
 )
 
 // TestAncestorPaths: an image remembers where all of its ancestors are. It is a hint:
 // what is wrong with it is told by Verify, and hinders nobody who reads.
 func TestAncestorPaths(t *testing.T) {
-	f := newFamily(t, seeded(t), 4, PackOptions{})
+	f := newFamily(t, seedtest.Rand(t), 4, PackOptions{})
 	last := f.paths[3]
 	img := openImage(t, last)
 	paths, err := img.ancestorPaths()

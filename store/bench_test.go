@@ -5,6 +5,8 @@ import (
 	"io"
 	"path/filepath"
 	"testing"
+
+	"sabrefs/tests/seedtest"
 )
 
 const benchBytes = 64 << 20
@@ -12,7 +14,7 @@ const benchBytes = 64 << 20
 // benchImage packs memory as guests have it.
 func benchImage(b *testing.B, opt PackOptions) (path string, raw []byte) {
 	b.Helper()
-	raw = guestMemory(fixedRand(1), benchBytes)
+	raw = guestMemory(seedtest.Fixed(1), benchBytes)
 	path, result := packBytes(b, raw, opt)
 	b.Logf("%v: %d bytes became %d", opt.Codec, result.RawBytes, result.PackedBytes)
 	return path, raw
@@ -24,7 +26,7 @@ func BenchmarkOpen(b *testing.B) {
 	for name, rawBytes := range map[string]int64{"64MiB": benchBytes, "64GiB-sparse": 64 << 30} {
 		src, image := filepath.Join(dir, name), filepath.Join(dir, name+ImageSuffix)
 		if rawBytes == benchBytes {
-			writeFile(b, src, guestMemory(fixedRand(1), benchBytes))
+			writeFile(b, src, guestMemory(seedtest.Fixed(1), benchBytes))
 		} else {
 			writeSparse(b, src, rawBytes, data, []int64{0, rawBytes / 3 &^ (PageBytes - 1), rawBytes - 4*PageBytes})
 		}
@@ -48,7 +50,7 @@ func BenchmarkFaultRead(b *testing.B) {
 		for _, framePages := range []int{1, 4, 16, 64} {
 			path, raw := benchImage(b, PackOptions{Codec: codec, Raw: codec == CodecRaw, FramePages: framePages})
 			b.Run(fmt.Sprintf("%v/%dKiB", codec, framePages*4), func(b *testing.B) {
-				img, cache, r := openImage(b, path), newCache(b, 0), fixedRand(2)
+				img, cache, r := openImage(b, path), newCache(b, 0), seedtest.Fixed(2)
 				dst := make([]byte, PageBytes)
 				b.SetBytes(PageBytes)
 				b.ReportAllocs()
@@ -82,7 +84,7 @@ func BenchmarkSequentialRead(b *testing.B) {
 
 func BenchmarkPack(b *testing.B) {
 	dir := b.TempDir()
-	src := writeFile(b, filepath.Join(dir, "mem_file"), guestMemory(fixedRand(1), benchBytes))
+	src := writeFile(b, filepath.Join(dir, "mem_file"), guestMemory(seedtest.Fixed(1), benchBytes))
 	for _, codec := range allCodecs {
 		for _, level := range []Level{LevelFast, LevelDefault} {
 			b.Run(fmt.Sprintf("%v/%v", codec, level), func(b *testing.B) {

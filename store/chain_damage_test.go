@@ -13,13 +13,15 @@ import (
 	"testing"
 	"unicode"
 
+	"sabrefs/tests/seedtest"
+
 	"golang.org/x/sys/unix"
 )
 
 // TestParentIsMissing: no image below the missing one can be read, and all that is
 // tried with them leaves them as they are.
 func TestParentIsMissing(t *testing.T) {
-	f := newFamily(t, fixedRand(1), 4, PackOptions{})
+	f := newFamily(t, seedtest.Fixed(1), 4, PackOptions{})
 	wantNoError(t, os.Remove(f.paths[1]))
 	wantContent(t, f.paths[0], f.raws[0])
 	wantSays(t, openError(t, f.paths[2], OpenOptions{}), ErrParent, f.paths[2], "image1.sabre", "is not there")
@@ -62,7 +64,7 @@ func TestParentIsMissing(t *testing.T) {
 
 // TestAlone: without its parent, an image shows what it says of itself.
 func TestAlone(t *testing.T) {
-	f := newFamily(t, fixedRand(2), 2, PackOptions{WorkingSet: []PageRun{{3, 9}}})
+	f := newFamily(t, seedtest.Fixed(2), 2, PackOptions{WorkingSet: []PageRun{{3, 9}}})
 	wantNoError(t, os.Remove(f.paths[0]))
 	img, err := Open(f.paths[1], OpenOptions{Alone: true})
 	wantNoError(t, err)
@@ -90,7 +92,7 @@ func TestAlone(t *testing.T) {
 
 // TestParentIsAnother puts something else where the parent was.
 func TestParentIsAnother(t *testing.T) {
-	f := newFamily(t, fixedRand(3), 3, PackOptions{})
+	f := newFamily(t, seedtest.Fixed(3), 3, PackOptions{})
 	parent, child := f.paths[1], f.paths[2]
 	whole := readFile(t, parent)
 	for name, c := range map[string]struct {
@@ -150,7 +152,7 @@ func TestParentIsAnother(t *testing.T) {
 // TestParentReplaced replaces a parent by images of the same content. Who has the
 // child open notices nothing; who opens it then reads the same bytes.
 func TestParentReplaced(t *testing.T) {
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	f := newFamily(t, r, 4, PackOptions{FramePages: 8})
 	for i := range 3 {
 		open := openImage(t, f.paths[3])
@@ -178,7 +180,7 @@ func TestParentCycles(t *testing.T) {
 	for _, contents := range []string{"aa", "aaa", "aba", "aaba", "abaaba"} {
 		t.Run(contents, func(t *testing.T) {
 			dir, other := t.TempDir(), t.TempDir()
-			raws := map[rune][]byte{a: textMemory(20), b: changedMemory(fixedRand(15), textMemory(20))}
+			raws := map[rune][]byte{a: textMemory(20), b: changedMemory(seedtest.Fixed(15), textMemory(20))}
 			var path string
 			for i, content := range contents {
 				opt := PackOptions{Parent: path}
@@ -213,7 +215,7 @@ func TestDepthLimit(t *testing.T) {
 	raw := textMemory(10)
 	path := deepChain(t, dir, raw)
 	last := path(MaxDepth)
-	changed := changedMemory(fixedRand(11), raw)
+	changed := changedMemory(seedtest.Fixed(11), raw)
 	result := packTo(t, changed, last, PackOptions{Parent: path(MaxDepth - 1)})
 	wantEqual(t, "depth", result.Depth, MaxDepth)
 	wantContent(t, last, changed)
@@ -258,7 +260,7 @@ func deepChain(t *testing.T, dir string, raw []byte) func(depth int) string {
 
 // TestChildSmallerThanParent: the rest of the parent would have no place.
 func TestChildSmallerThanParent(t *testing.T) {
-	f := newFamily(t, fixedRand(5), 2, PackOptions{})
+	f := newFamily(t, seedtest.Fixed(5), 2, PackOptions{})
 	src := writeFile(t, filepath.Join(t.TempDir(), "mem_file"), f.raws[0][:len(f.raws[0])-1])
 	image := filepath.Join(f.dir, "small.sabre")
 	for _, opt := range []PackOptions{{Parent: f.paths[0]}, {Parent: f.paths[0], Diff: true}} {
@@ -268,7 +270,7 @@ func TestChildSmallerThanParent(t *testing.T) {
 	}
 	// an image that claims it
 	large := filepath.Join(f.dir, "large.sabre")
-	packTo(t, grownMemory(fixedRand(6), f.raws[0], PageBytes), large, PackOptions{})
+	packTo(t, grownMemory(seedtest.Fixed(6), f.raws[0], PageBytes), large, PackOptions{})
 	header, err := ReadHeader(large)
 	wantNoError(t, err)
 	wantNoError(t, os.Rename(large, f.paths[0]))
@@ -278,7 +280,7 @@ func TestChildSmallerThanParent(t *testing.T) {
 
 // TestParentTruncated cuts a parent before the child is opened and while it is.
 func TestParentTruncated(t *testing.T) {
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	f := newFamily(t, r, 3, PackOptions{Codec: CodecLZ4, FramePages: 2})
 	whole := readFile(t, f.paths[0])
 	for range 40 {
@@ -303,7 +305,7 @@ func TestParentTruncated(t *testing.T) {
 // TestParentDamaged flips bits of an ancestor, anywhere or in a part of it: the
 // child reads right or not at all, and the error names the ancestor.
 func TestParentDamaged(t *testing.T) {
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	f := newFamily(t, r, 3, PackOptions{FramePages: 4})
 	for generation := range 2 {
 		path := f.paths[generation]
@@ -359,7 +361,7 @@ func verifyAt(t *testing.T, path string) (VerifyResult, error) {
 // TestChildDamaged does to children what TestFlipAndCut and TestFlipAndReseal do to
 // images without a parent; to stale ones, too.
 func TestChildDamaged(t *testing.T) {
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	for _, stale := range []bool{false, true} {
 		f := newFamily(t, r, 3, PackOptions{FramePages: 4, WorkingSet: []PageRun{{5, 20}}})
 		if stale {
@@ -385,7 +387,7 @@ func TestChildDamaged(t *testing.T) {
 // TestParentPathClaims: no place that an image claims is opened if no packer would
 // have written it, and no error writes control characters to a terminal.
 func TestParentPathClaims(t *testing.T) {
-	f := newFamily(t, fixedRand(7), 2, PackOptions{})
+	f := newFamily(t, seedtest.Fixed(7), 2, PackOptions{})
 	whole := readFile(t, f.paths[1])
 	wantNoError(t, unix.Mkfifo(filepath.Join(f.dir, "pipe"), 0o600))
 	for name, c := range map[string]struct {
@@ -437,7 +439,7 @@ func TestParentPathClaims(t *testing.T) {
 // TestLayersClaims makes children whose checksums are right and whose claims about
 // their ancestors are not.
 func TestLayersClaims(t *testing.T) {
-	f := newFamily(t, fixedRand(8), 3, PackOptions{FramePages: 2})
+	f := newFamily(t, seedtest.Fixed(8), 3, PackOptions{FramePages: 2})
 	whole := readFile(t, f.paths[2])
 	layers := func(change func(b []byte)) func([]byte) {
 		return func(image []byte) { change(sectionBytes(image, SectionLayers)) }
@@ -562,7 +564,7 @@ func TestMovedPagesClaims(t *testing.T) {
 // TestPageDigestsDamaged: packing a child against a parent whose page digests are
 // damaged is refused, or does without them.
 func TestPageDigestsDamaged(t *testing.T) {
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	f := newFamily(t, r, 2, PackOptions{FramePages: 2})
 	raw := changedMemory(r, f.raws[1])
 	child := filepath.Join(f.dir, "child.sabre")

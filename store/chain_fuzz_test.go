@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"sabrefs/tests/seedtest"
 )
 
 // fuzzedChild is a child to be changed, over parents that stay as they are.
@@ -45,7 +47,7 @@ func smallFamily(f *testing.F, generations int) family {
 		opt.UUID[0] = byte(i)
 		raw = bytes.Clone(raw)
 		copy(raw[4*PageBytes:], raw[(1+i)*PageBytes:][:PageBytes])
-		fillNoise(fixedRand(uint64(i)), raw[i*PageBytes:][:PageBytes])
+		fillNoise(seedtest.Fixed(uint64(i)), raw[i*PageBytes:][:PageBytes])
 		packTo(f, raw, path, opt)
 		tree.paths, tree.raws, opt.Parent = append(tree.paths, path), append(tree.raws, raw), path
 	}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"sabrefs/tests/seedtest"
+
 	"github.com/google/uuid"
 )
 
@@ -210,7 +212,7 @@ func depthOf(k *kin) (depth int) {
 // TestChainMetamorphic does at random what can be done to images: whatever it was,
 // all of them have the bytes and the digest that they had.
 func TestChainMetamorphic(t *testing.T) {
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	small := func() []byte { return guestMemory(r, 20*PageBytes+r.IntN(100*PageBytes)) }
 	large := make([]byte, chunkRawBytes+5*PageBytes+r.IntN(9*PageBytes)) // two chunks of the page map
 	copy(large, guestMemory(r, 20*PageBytes))
@@ -242,7 +244,7 @@ func TestChainMetamorphic(t *testing.T) {
 // the same; they are stale until they are rebased.
 func TestChainOfTwenty(t *testing.T) {
 	const generations = 21
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	f := newFamily(t, r, generations, PackOptions{FramePages: 4, Codec: CodecLZ4})
 	f.wantContents(t)
 	last := f.paths[generations-1]
@@ -296,7 +298,7 @@ func TestChainOfTwenty(t *testing.T) {
 
 // TestFlattenAndRebaseRefusals leave the image as it is.
 func TestFlattenAndRebaseRefusals(t *testing.T) {
-	f := newFamily(t, fixedRand(9), 3, PackOptions{})
+	f := newFamily(t, seedtest.Fixed(9), 3, PackOptions{})
 	child := f.paths[1]
 	whole := readFile(t, child)
 	rebase := func(path, parent string) error {
@@ -334,9 +336,9 @@ func TestChainKeepsWorkingSet(t *testing.T) {
 		pages := touchOrder(runs)
 		wantEqual(t, "working set", fmt.Sprint(pages), fmt.Sprint(want))
 	}
-	f := newFamily(t, fixedRand(10), 1, PackOptions{WorkingSet: parentSet})
+	f := newFamily(t, seedtest.Fixed(10), 1, PackOptions{WorkingSet: parentSet})
 	child := filepath.Join(f.dir, "child.sabre")
-	raw := changedMemory(fixedRand(12), f.raws[0])
+	raw := changedMemory(seedtest.Fixed(12), f.raws[0])
 	packTo(t, raw, child, PackOptions{Parent: f.paths[0]})
 	wantSet(child, 10, 11, 12, 13, 14, 2, 3, 4)
 	packTo(t, raw, child, PackOptions{Parent: f.paths[0], WorkingSet: own, Overwrite: true})

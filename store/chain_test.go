@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"sabrefs/tests/seedtest"
+
 	"golang.org/x/sync/errgroup"
 )
 
@@ -147,7 +149,7 @@ func TestChildSharesPages(t *testing.T) {
 	raw := bytes.Clone(parentRaw)
 	copy(raw[7*PageBytes:], parentRaw[20*PageBytes:][:100*PageBytes]) // moved
 	clear(raw[150*PageBytes:][:10*PageBytes])
-	r := fixedRand(3)
+	r := seedtest.Fixed(3)
 	for page := 200; page < 205; page++ {
 		fillNoise(r, raw[page*PageBytes:][:PageBytes])
 	}
@@ -178,7 +180,7 @@ func TestChildSharesPages(t *testing.T) {
 // TestGrownChild: memory may grow, by any number of bytes; then what was the end of
 // the parent is within a page, or within a chunk.
 func TestGrownChild(t *testing.T) {
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	dir := t.TempDir()
 	parent, child := filepath.Join(dir, "parent.sabre"), filepath.Join(dir, "child.sabre")
 	for _, c := range []struct{ lenBytes, grownBytes int }{
@@ -225,7 +227,7 @@ func TestGrownByCopies(t *testing.T) {
 // TestChildOfStaleParent: frame numbers that a parent has in its page map may not be
 // what they are in the chain, even where they look alike.
 func TestChildOfStaleParent(t *testing.T) {
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	dir := t.TempDir()
 	root, parent, child := filepath.Join(dir, "root.sabre"), filepath.Join(dir, "parent.sabre"), filepath.Join(dir, "child.sabre")
 	rootRaw := textMemory(40)
@@ -254,7 +256,7 @@ func TestChildOfStaleParent(t *testing.T) {
 
 // TestChildOfDiff packs diffs, in both forms, over a chain.
 func TestChildOfDiff(t *testing.T) {
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	for range 6 {
 		f := newFamily(t, r, 2, randomOptions(r))
 		d := newDiff(t, r, f.raws[1], len(f.raws[1])+r.IntN(2)*r.IntN(30*PageBytes))
@@ -280,7 +282,7 @@ func TestChildOfDiff(t *testing.T) {
 // again, at any depth, and is found though ancestors are replaced.
 func TestChainOfChunks(t *testing.T) {
 	const generations, chunks = 5, 2
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	dir := t.TempDir()
 	f := family{dir: dir}
 	raw := make([]byte, (chunks-1)*chunkRawBytes+7*PageBytes)
@@ -327,7 +329,7 @@ func chunkKinds(image []byte) (kinds string) {
 // TestParentsAreShared: all children of an image share it while they are open, from
 // any number of goroutines, and nothing is open in the end.
 func TestParentsAreShared(t *testing.T) {
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	f := newFamily(t, r, 3, PackOptions{})
 	for i := range 5 {
 		raw := changedMemory(r, f.raws[2])
@@ -381,7 +383,7 @@ func readThrough(cache *FrameCache, parents *Parents, path string, want []byte) 
 
 // TestSiblingsShareFrames: what was decoded for one child is there for another.
 func TestSiblingsShareFrames(t *testing.T) {
-	r := fixedRand(13)
+	r := seedtest.Fixed(13)
 	f := newFamily(t, r, 1, PackOptions{})
 	parents, cache := NewParents(nil), newCache(t, 8<<20)
 	sources := make(map[Source]int)
@@ -407,7 +409,7 @@ func TestSiblingsShareFrames(t *testing.T) {
 
 // TestHintsAreOpenedWith: who opens images may decide where parents may be.
 func TestHintsAreOpenedWith(t *testing.T) {
-	f := newFamily(t, fixedRand(14), 3, PackOptions{})
+	f := newFamily(t, seedtest.Fixed(14), 3, PackOptions{})
 	parents := NewParents(nil)
 	var asked []string
 	parents.OpenHintsWith(func(childPath, hint string) (*os.File, string, error) {
@@ -430,7 +432,7 @@ func TestHintsAreOpenedWith(t *testing.T) {
 // TestParentElsewhere: the remembered place is relative to the child, and what is
 // not there is looked for below the directories that were given.
 func TestParentElsewhere(t *testing.T) {
-	f := newFamily(t, fixedRand(4), 3, PackOptions{})
+	f := newFamily(t, seedtest.Fixed(4), 3, PackOptions{})
 	moved := filepath.Join(t.TempDir(), "moved")
 	wantNoError(t, os.Rename(f.dir, moved))
 	for i := range f.paths {

@@ -10,6 +10,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"sabrefs/iaa"
+	"sabrefs/tests/seedtest"
 )
 
 var (
@@ -67,7 +68,7 @@ func TestCodecsRoundTrip(t *testing.T) {
 
 // frameOf makes a frame that holds text and noise.
 func frameOf(seed uint64, pages int) []byte {
-	r := fixedRand(seed)
+	r := seedtest.Fixed(seed)
 	raw := make([]byte, pages*PageBytes)
 	for i := range pages {
 		fillPage(r, raw[i*PageBytes:][:PageBytes], 40+r.IntN(60))
@@ -114,7 +115,7 @@ func TestCodecsKeepNoiseRaw(t *testing.T) {
 	for _, codec := range allCodecs {
 		for _, level := range allLevels {
 			raw := make([]byte, 4*PageBytes)
-			fillNoise(fixedRand(1), raw)
+			fillNoise(seedtest.Fixed(1), raw)
 			enc, err := newEncoder(codec, level, len(raw), deflateEncoder{engine: iaa.Software()})
 			wantNoError(t, err)
 			result, err := enc.encode(make([]byte, len(raw)), raw)

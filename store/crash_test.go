@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sabrefs/tests/seedtest"
 )
 
 // killAfter runs a child and kills it after delay, unless it ended before.
@@ -35,7 +37,7 @@ func durationOf(t *testing.T, cmd *exec.Cmd) time.Duration {
 // TestKilledPack kills packs that replace an image, at random moments. The old
 // image or the new one stands, whole; nothing else is left.
 func TestKilledPack(t *testing.T) {
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	dir := t.TempDir()
 	image := filepath.Join(dir, "image.sabre")
 	contents := [][]byte{guestMemory(r, 4<<20), guestMemory(r, 4<<20)}
@@ -75,7 +77,7 @@ func wantNothingVisible(t *testing.T, dir string, want ...string) {
 // TestKilledFirstPack kills packs to a new name: there the file never has
 // another, so nothing is left at all.
 func TestKilledFirstPack(t *testing.T) {
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	raw := guestMemory(r, 4<<20)
 	source := writeFile(t, filepath.Join(t.TempDir(), "mem_file"), raw)
 	took := durationOf(t, childCommand(t, rolePackNew, source, filepath.Join(t.TempDir(), "image.sabre")))
@@ -94,7 +96,7 @@ func TestKilledFirstPack(t *testing.T) {
 // TestKilledSnapshotPack kills packs of a directory: what is left is hidden,
 // and the next pack clears it away.
 func TestKilledSnapshotPack(t *testing.T) {
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	source := filepath.Join(t.TempDir(), "snapshot")
 	wantNoError(t, os.Mkdir(source, 0o700))
 	raw := guestMemory(r, 3<<20)
@@ -115,7 +117,7 @@ func TestKilledSnapshotPack(t *testing.T) {
 
 // TestKilledUnpack does the same to the way back.
 func TestKilledUnpack(t *testing.T) {
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	raw := guestMemory(r, 4<<20)
 	image, _ := packBytes(t, raw, PackOptions{Codec: CodecLZ4})
 	dir := t.TempDir()
@@ -134,7 +136,7 @@ func TestKilledUnpack(t *testing.T) {
 // TestKilledRepack kills processes that write an image anew: the old one or the
 // new one stands, whole.
 func TestKilledRepack(t *testing.T) {
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	raw := guestMemory(r, 4<<20)
 	image, _ := packBytes(t, raw, PackOptions{Codec: CodecZstd, FramePages: 4})
 	packed, dir := readFile(t, image), t.TempDir()
@@ -162,7 +164,7 @@ func TestKilledRepack(t *testing.T) {
 // stands, whole, and its parents as they were.
 func TestKilledChild(t *testing.T) {
 	const kills = 9
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	parentRaw := guestMemory(r, 2<<20)
 	raw := changedMemory(r, parentRaw)
 	for _, role := range []string{rolePackChild, roleFlatten, roleRebase} {
@@ -200,7 +202,7 @@ func TestKilledChild(t *testing.T) {
 // TestFewDescriptors lets every single open fail in turn: a pack must clean up
 // from anywhere.
 func TestFewDescriptors(t *testing.T) {
-	raw := guestMemory(fixedRand(5), 1<<20)
+	raw := guestMemory(seedtest.Fixed(5), 1<<20)
 	source := writeFile(t, filepath.Join(t.TempDir(), "mem_file"), raw)
 	dir := t.TempDir()
 	image := filepath.Join(dir, "image.sabre")

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"sabrefs/tests/seedtest"
 )
 
 // damageSamples are small images of every codec, with the memory they hold.
@@ -76,7 +78,7 @@ func placeOfInterest(r *rand.Rand, b []byte) int {
 // was packed, when it is read and when it is verified.
 func TestFlipAndCut(t *testing.T) {
 	const rounds = 180
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	dir := t.TempDir()
 	for name, sample := range damageSamples(t, r) {
 		for round := range rounds {
@@ -120,7 +122,7 @@ func wantRefusedOrRight(t *testing.T, what, path string, raw []byte) {
 // Verify accepts is what was packed.
 func TestFlipAndReseal(t *testing.T) {
 	const rounds = 100
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	path := filepath.Join(t.TempDir(), "image.sabre")
 	for name, sample := range damageSamples(t, r) {
 		for range rounds {
@@ -194,7 +196,7 @@ func TestEveryCutOfTheHeader(t *testing.T) {
 // TestTruncatedWhileOpen cuts an image that is open: the mapped tables then
 // fault, which must be an error and not the end of the process.
 func TestTruncatedWhileOpen(t *testing.T) {
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	for name, sample := range damageSamples(t, r) {
 		for range 15 {
 			n := r.Int64N(int64(len(sample.image)))

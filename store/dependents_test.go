@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"sabrefs/tests/seedtest"
 )
 
 // packFamily packs a chain into dir, each image the child of the one before it, and
@@ -47,7 +49,7 @@ func wantDependents(tb testing.TB, dir, image string, want ...string) {
 
 func TestDependents(t *testing.T) {
 	dir := t.TempDir()
-	chain := packFamily(t, seeded(t), dir, "a", "b", "c")
+	chain := packFamily(t, seedtest.Rand(t), dir, "a", "b", "c")
 	wantDependents(t, dir, chain[0], chain[1])
 	wantDependents(t, dir, chain[1], chain[2])
 	wantDependents(t, dir, chain[2])
@@ -74,7 +76,7 @@ func TestDependents(t *testing.T) {
 
 func TestFamilyUnreadable(t *testing.T) {
 	dir := t.TempDir()
-	chain := packFamily(t, seeded(t), dir, "a", "b")
+	chain := packFamily(t, seedtest.Rand(t), dir, "a", "b")
 	images := []string{
 		writeFile(t, filepath.Join(dir, "other"), []byte("no image")),
 		filepath.Join(dir, "missing"), chain[0], chain[1],
@@ -88,7 +90,7 @@ func TestFamilyUnreadable(t *testing.T) {
 
 func TestImagesBelow(t *testing.T) {
 	dir := t.TempDir()
-	chain := packFamily(t, seeded(t), dir, "b", "a", ".a"+stagingSuffix)
+	chain := packFamily(t, seedtest.Rand(t), dir, "b", "a", ".a"+stagingSuffix)
 	writeFile(t, filepath.Join(dir, tempPrefix+"x"), nil)
 	writeFile(t, filepath.Join(dir, "file"), nil)
 	wantNoError(t, os.Symlink(chain[0], filepath.Join(dir, "link"+ImageSuffix)))

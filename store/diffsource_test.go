@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"sabrefs/tests/seedtest"
 )
 
 // diffFixture is a diff in files, and what it stands for.
@@ -79,7 +81,7 @@ func openDiffOver(tb testing.TB, diff, bitmap string, parent []byte) (*diffSourc
 // TestDiffMetamorphic reads random diffs over random parents, in both forms and
 // also of memory that grew, and compares with the same done in plain memory.
 func TestDiffMetamorphic(t *testing.T) {
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	for range 25 {
 		parent := guestMemory(r, r.IntN(60*PageBytes))
 		lenBytes := len(parent)
@@ -378,7 +380,7 @@ func TestDiffHolesInPages(t *testing.T) {
 
 // TestDiffChanged: a diff or a parent that is written to meanwhile is noticed.
 func TestDiffChanged(t *testing.T) {
-	r := fixedRand(1)
+	r := seedtest.Fixed(1)
 	d := newDiff(t, r, textMemory(20), 25*PageBytes)
 	src, err := openDiffOver(t, d.diff, "", d.parent)
 	wantNoError(t, err)
@@ -400,7 +402,7 @@ func TestDiffChanged(t *testing.T) {
 
 // TestPageSet compares ranges and searches with the same bit by bit.
 func TestPageSet(t *testing.T) {
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	for range 200 {
 		n := 1 + r.Int64N(300)
 		set, bits := newPageSet(n), make([]bool, n)

@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"testing"
+
+	"sabrefs/tests/seedtest"
 )
 
 // naiveSeek looks at the bytes themselves, page by page.
@@ -31,7 +33,7 @@ func chunkyMemory(r *rand.Rand) []byte {
 }
 
 func TestExtentsAgainstNaiveScan(t *testing.T) {
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	raw := chunkyMemory(r)
 	path, _ := packBytes(t, raw, PackOptions{Codec: CodecLZ4, Level: LevelFast})
 	img := openImage(t, path)

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 
 	"sabrefs/iaa"
+	"sabrefs/tests/seedtest"
 )
 
 // countingEngine counts the frames it decodes, and may hold them up or fail.
@@ -36,7 +37,7 @@ func (e *countingEngine) Decompress(ctx context.Context, jobs []iaa.Job) error {
 
 // textMemory is memory of which every page compresses and none is like another.
 func textMemory(pages int) []byte {
-	r := fixedRand(7)
+	r := seedtest.Fixed(7)
 	raw := make([]byte, pages*PageBytes)
 	fillText(r, raw)
 	for i := range pages {
@@ -215,13 +216,13 @@ func TestCacheWithoutBudget(t *testing.T) {
 // TestReadAtRanges reads at every kind of offset and length and compares with
 // the raw bytes, through one cache from several goroutines.
 func TestReadAtRanges(t *testing.T) {
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	raw := guestMemory(r, 600*PageBytes+1234)
 	path, _ := packBytes(t, raw, PackOptions{Codec: CodecLZ4, Level: LevelFast, FramePages: 8})
 	img, cache := openImage(t, path), newCache(t, 20*PageBytes)
 	var readers sync.WaitGroup
 	for range 4 {
-		ranges := fixedRand(r.Uint64())
+		ranges := seedtest.Fixed(r.Uint64())
 		readers.Go(func() {
 			for range 200 {
 				rawOff := ranges.Int64N(int64(len(raw)))

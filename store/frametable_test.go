@@ -3,6 +3,8 @@ package store
 import (
 	"path/filepath"
 	"testing"
+
+	"sabrefs/tests/seedtest"
 )
 
 // frameHeader is a header for frames of at most 64 pages in a large image.
@@ -101,7 +103,7 @@ func TestFrameChecksum(t *testing.T) {
 // TestSlotBehindTheFrame makes a short frame of which pages name more slots
 // than it has.
 func TestSlotBehindTheFrame(t *testing.T) {
-	raw := guestMemory(fixedRand(3), 3*PageBytes)
+	raw := guestMemory(seedtest.Fixed(3), 3*PageBytes)
 	for i := range raw {
 		raw[i] |= 1
 	}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"sabrefs/tests/seedtest"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -28,7 +30,7 @@ func smallDisk(t *testing.T, lenBytes int) (dir string, mounted bool) {
 // noise is memory that does not shrink.
 func noise(seed uint64, lenBytes int) []byte {
 	raw := make([]byte, lenBytes)
-	fillNoise(fixedRand(seed), raw)
+	fillNoise(seedtest.Fixed(seed), raw)
 	return raw
 }
 
@@ -100,7 +102,7 @@ func TestFileSizeLimit(t *testing.T) { testFileSizeLimit(t) }
 
 func testFileSizeLimit(t *testing.T) {
 	t.Helper()
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	raw := guestMemory(r, 1<<20)
 	source := writeFile(t, filepath.Join(t.TempDir(), "mem_file"), raw)
 	dir := t.TempDir()

@@ -17,6 +17,7 @@ import (
 
 	"sabrefs/iaa"
 	"sabrefs/iaa/huffman"
+	"sabrefs/tests/seedtest"
 )
 
 // memoryPath returns a path of a file that lives in memory only, for fuzzing
@@ -466,7 +467,7 @@ func describedMemory(data []byte, tail int) []byte {
 	raw := make([]byte, len(data)/2*PageBytes+tail)
 	for i := 0; i+1 < len(data); i += 2 {
 		page := raw[i/2*PageBytes:][:PageBytes]
-		r := fixedRand(uint64(data[i+1]))
+		r := seedtest.Fixed(uint64(data[i+1]))
 		switch {
 		case data[i] == 0:
 		case data[i] < 0x80:

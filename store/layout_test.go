@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"sabrefs/iaa"
+	"sabrefs/tests/seedtest"
 )
 
 // laidOut returns the pages in the order in which a layout visits them.
@@ -186,7 +187,7 @@ func wantLaidOut(t *testing.T, path string, runs []PageRun, hotCodec Codec, hotP
 
 // TestLayoutEveryPair packs with every pair of codecs.
 func TestLayoutEveryPair(t *testing.T) {
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	for _, cold := range allCodecs {
 		for _, hot := range allCodecs {
 			raw := guestMemory(r, 300*PageBytes+r.IntN(PageBytes))
@@ -247,7 +248,7 @@ func TestLayoutSharesSlots(t *testing.T) {
 
 // TestLayoutWorkers: the image does not depend on timing.
 func TestLayoutWorkers(t *testing.T) {
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	raw := guestMemory(r, 3000*PageBytes)
 	opt := PackOptions{WorkingSet: randomWorkingSet(r, 3000), UUID: fixedUUID, CreatedAt: fixedTime, Workers: 1}
 	path, _ := packBytes(t, raw, opt)

@@ -5,11 +5,9 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"testing"
 	"time"
 
@@ -27,24 +25,6 @@ func TestMain(m *testing.M) {
 	}
 	os.Exit(m.Run())
 }
-
-// seedEnv repeats the random choices of a failed run.
-const seedEnv = "SABREFS_SEED"
-
-// seeded returns a source of random numbers whose seed the log has.
-func seeded(tb testing.TB) *rand.Rand {
-	tb.Helper()
-	seed := rand.Uint64()
-	if s := os.Getenv(seedEnv); s != "" {
-		var err error
-		seed, err = strconv.ParseUint(s, 10, 64)
-		wantNoError(tb, err)
-	}
-	tb.Logf("repeat with %s=%d", seedEnv, seed)
-	return rand.New(rand.NewPCG(seed, 0))
-}
-
-func fixedRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0)) }
 
 // fixedIdentity makes images reproducible.
 var (

@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"testing"
+
+	"sabrefs/tests/seedtest"
 )
 
 // randomOptions leaves out nothing but what must be the same in all packs.
@@ -21,7 +23,7 @@ func randomOptions(r *rand.Rand) PackOptions {
 // workers, so is every byte of the image.
 func TestPackMetamorphic(t *testing.T) {
 	const memories, packs = 4, 5
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	for range memories {
 		raw := guestMemory(r, r.IntN(2<<20))
 		src := writeFile(t, filepath.Join(t.TempDir(), "mem_file"), raw)

@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"sabrefs/tests/seedtest"
 )
 
 // TestChildOfWhatItReplaces wants a snapshot that would take its parent away to be
@@ -52,7 +54,7 @@ func TestChildOfSnapshot(t *testing.T) {
 // TestChildOfLargerFrames packs children of a stale image, whose root has larger frames
 // by now than it had: their entries need more bits.
 func TestChildOfLargerFrames(t *testing.T) {
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	dir := t.TempDir()
 	raw := guestMemory(r, 200*PageBytes)
 	root, middle := filepath.Join(dir, "root.sabre"), filepath.Join(dir, "middle.sabre")

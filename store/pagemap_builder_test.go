@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"testing"
+
+	"sabrefs/tests/seedtest"
 )
 
 // entriesOf reads what a builder wrote back into one entry per page.
@@ -26,7 +28,7 @@ func entriesOf(t *testing.T, directory, chunks []byte, pageCount int64) map[int6
 
 func TestPageMapBuilderAgainstMap(t *testing.T) {
 	for _, inOrder := range []bool{true, false} {
-		r := seeded(t)
+		r := seedtest.Rand(t)
 		const pageCount = 9*chunkPages + 17
 		b, err := newPageMapBuilder(t.TempDir(), pageCount)
 		wantNoError(t, err)

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"testing"
 
+	"sabrefs/tests/seedtest"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -18,7 +20,7 @@ func remove(dir string, names ...string) error {
 
 func TestRemove(t *testing.T) {
 	dir := t.TempDir()
-	chain := packFamily(t, seeded(t), dir, "a", "b", "c")
+	chain := packFamily(t, seedtest.Rand(t), dir, "a", "b", "c")
 	for _, names := range [][]string{{"a"}, {"b/mem_file"}, {"a", "b"}, {"c", "a"}} {
 		wantClass(t, remove(dir, names...), ErrNeeded)
 	}
@@ -38,7 +40,7 @@ func TestRemoveForce(t *testing.T) {
 	dir := t.TempDir()
 	link := filepath.Join(t.TempDir(), "link")
 	wantNoError(t, os.Symlink(dir, link))
-	packFamily(t, seeded(t), dir, "a", "b", "c")
+	packFamily(t, seedtest.Rand(t), dir, "a", "b", "c")
 	result, err := Remove(context.Background(), link, []string{"a", "b"}, RemoveOptions{Force: true})
 	wantNoError(t, err)
 	if want := []string{filepath.Join(link, "c", "mem_file.sabre")}; !slices.Equal(result.Orphans, want) {
@@ -51,7 +53,7 @@ func TestRemoveForce(t *testing.T) {
 // TestRemoveKeepsOpenImages: who has an image open keeps it.
 func TestRemoveKeepsOpenImages(t *testing.T) {
 	dir := t.TempDir()
-	chain := packFamily(t, seeded(t), dir, "a", "b")
+	chain := packFamily(t, seedtest.Rand(t), dir, "a", "b")
 	img := openImage(t, chain[1])
 	want, err := readAll(img)
 	wantNoError(t, err)
@@ -65,7 +67,7 @@ func TestRemoveKeepsOpenImages(t *testing.T) {
 // TestRemoveLocks: removing and packing against the same image exclude each other.
 func TestRemoveLocks(t *testing.T) {
 	dir := t.TempDir()
-	chain := packFamily(t, seeded(t), dir, "a")
+	chain := packFamily(t, seedtest.Rand(t), dir, "a")
 	parent, err := openAsParent(chain[0], OpenOptions{})
 	wantNoError(t, err)
 	wantClass(t, remove(dir, "a"), ErrBusy)
@@ -91,7 +93,7 @@ func TestRemoveLocks(t *testing.T) {
 // the next snapshot that is packed to the same place.
 func TestRemoveInterrupted(t *testing.T) {
 	dir := t.TempDir()
-	packFamily(t, seeded(t), dir, "a")
+	packFamily(t, seedtest.Rand(t), dir, "a")
 	aside := filepath.Join(dir, ".a"+stagingSuffix)
 	wantNoError(t, unix.Rename(filepath.Join(dir, "a"), aside))
 	images, err := ImagesBelow(dir)
@@ -108,7 +110,7 @@ func TestRemoveInterrupted(t *testing.T) {
 
 func TestRemoveCanceled(t *testing.T) {
 	dir := t.TempDir()
-	packFamily(t, seeded(t), dir, "a")
+	packFamily(t, seedtest.Rand(t), dir, "a")
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	_, err := Remove(ctx, dir, []string{"a"}, RemoveOptions{})

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"sabrefs/iaa"
+	"sabrefs/tests/seedtest"
 )
 
 // randomRepack are options as randomOptions, of which some keep what there is.
@@ -40,7 +41,7 @@ func randomRepack(r *rand.Rand, pageCount int64) PackOptions {
 // again. Content and digest stay; the working set is the one that was asked for.
 func TestRepackMetamorphic(t *testing.T) {
 	const memories, repacks = 5, 6
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	for range memories {
 		raw := guestMemory(r, PageBytes+r.IntN(2<<20))
 		pageCount := pagesOf(int64(len(raw)))
@@ -86,7 +87,7 @@ func framesOf(t *testing.T, img *Image) (packed []string, codecs map[Codec]int) 
 // TestRepackTakesFramesOver: frames without a page of the working set are not
 // compressed again, whatever the level, and the rest is as it was asked for.
 func TestRepackTakesFramesOver(t *testing.T) {
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	raw := textMemory(64 * 2)
 	for _, codec := range allCodecs {
 		for _, pages := range []int{1, 8, 32} {
@@ -204,7 +205,7 @@ func TestRepackSharedTables(t *testing.T) {
 // the damage was where nothing lies.
 func TestRepackDamaged(t *testing.T) {
 	const rounds = 60
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	dir := t.TempDir()
 	path := filepath.Join(dir, "image.sabre")
 	for name, sample := range damageSamples(t, r) {

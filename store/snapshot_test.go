@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"sabrefs/tests/seedtest"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -35,7 +37,7 @@ func writeSnapshot(t *testing.T) (dir string, memory, nested []byte) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "snapshot")
 	wantNoError(t, os.MkdirAll(filepath.Join(dir, "disks", "empty"), 0o755))
-	r := fixedRand(11)
+	r := seedtest.Fixed(11)
 	memory, nested = guestMemory(r, 70*PageBytes+9), guestMemory(r, 10*PageBytes)
 	writeFile(t, filepath.Join(dir, "mem_file"), memory)
 	writeFile(t, filepath.Join(dir, "disks", "second.mem"), nested)

@@ -8,14 +8,15 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"sabrefs/tests/seedtest"
 )
 
 // TestKVMCallsFromEverywhere has many goroutines call everything in any order,
 // and closes the machine under them. Nothing hangs, and no call fails but for the
 // state of the machine.
 func TestKVMCallsFromEverywhere(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
+	seed := seedtest.Rand(t).Uint64()
 	out := newConsole()
 	cfg := flatConfig(echo, out)
 	cfg.VCPUCount, cfg.TrackDirtyPages = 2, true

@@ -10,6 +10,7 @@ import (
 	kflate "github.com/klauspost/compress/flate"
 
 	"sabrefs/iaa/huffman"
+	"sabrefs/tests/seedtest"
 )
 
 // bound is enough for any stream of so many bytes: stored blocks.
@@ -56,7 +57,7 @@ func TestEncode(t *testing.T) {
 	for _, kind := range kinds {
 		t.Run(kind.name, func(t *testing.T) {
 			t.Parallel()
-			rng := seeded(t)
+			rng := seedtest.Rand(t)
 			e := NewEncoder()
 			for _, size := range []int{1, 4096, 16384, 20000, 4096 + rng.IntN(60000)} {
 				src := kind.make(rng, size)
@@ -75,7 +76,7 @@ func TestEncode(t *testing.T) {
 // All sizes up to a little more than a longest match.
 func TestEncodeTinyInputs(t *testing.T) {
 	t.Parallel()
-	rng := seeded(t)
+	rng := seedtest.Rand(t)
 	e := NewEncoder()
 	for size := range 301 {
 		for i, kind := range kinds {
@@ -89,7 +90,7 @@ func TestEncodeTinyInputs(t *testing.T) {
 // Inputs of several pieces and, above 256 KiB, of several frames.
 func TestEncodeLargeInputs(t *testing.T) {
 	t.Parallel()
-	rng := seeded(t)
+	rng := seedtest.Rand(t)
 	e := NewEncoder()
 	for _, size := range []int{pieceBytes, pieceBytes + 1, frameBytes + 1, 2*frameBytes + 12345} {
 		src := pages(rng, size)
@@ -122,7 +123,7 @@ func TestEncodeEmptyInput(t *testing.T) {
 // Matches reach back 4096 bytes and not one more.
 func TestEncodeDistances(t *testing.T) {
 	t.Parallel()
-	rng := seeded(t)
+	rng := seedtest.Rand(t)
 	phrase := fill(26, func() byte { return byte(rng.Uint32()) })
 	for distance := 4090; distance <= 4100; distance++ {
 		noise := randomBytes(rng, distance-len(phrase))
@@ -158,7 +159,7 @@ func longMatch(tokens []token, least int) int {
 func TestTokens(t *testing.T) {
 	t.Parallel()
 	src := make([]byte, 0, maxDistance+maxMatch)
-	rng := seeded(t)
+	rng := seedtest.Rand(t)
 	src = append(src, randomBytes(rng, maxDistance)...)
 	var stream [64 << 10]byte
 	for length := minMatch; length <= maxMatch; length++ {
@@ -193,7 +194,7 @@ func checkMatch(t *testing.T, dst, literals []byte, length, distance int) {
 // The destination may be exactly as long as the stream, and no byte shorter.
 func TestEncodeFits(t *testing.T) {
 	t.Parallel()
-	rng := seeded(t)
+	rng := seedtest.Rand(t)
 	e := NewEncoder()
 	for _, kind := range kinds {
 		src := kind.make(rng, 5000+rng.IntN(3000))
@@ -220,7 +221,7 @@ func TestEncodeFits(t *testing.T) {
 // What an encoder did before must not matter.
 func TestEncodeIsDeterministic(t *testing.T) {
 	t.Parallel()
-	rng := seeded(t)
+	rng := seedtest.Rand(t)
 	used := NewEncoder()
 	for _, kind := range kinds {
 		src := kind.make(rng, 1+rng.IntN(9000))
@@ -235,7 +236,7 @@ func TestEncodeIsDeterministic(t *testing.T) {
 // Positions begin anew after 2 GiB of input.
 func TestPositionsBeginAnew(t *testing.T) {
 	t.Parallel()
-	rng := seeded(t)
+	rng := seedtest.Rand(t)
 	e := NewEncoder()
 	src := pages(rng, 2*frameBytes)
 	for _, level := range []int{1, 5, 6} {
@@ -261,7 +262,7 @@ func TestPositionsBeginAnew(t *testing.T) {
 
 func TestLevelsOutsideTheRange(t *testing.T) {
 	t.Parallel()
-	src := pages(fixedRand(1), 8192)
+	src := pages(seedtest.Fixed(1), 8192)
 	e := NewEncoder()
 	for level, same := range map[int]int{0: DefaultLevel, -5: MinLevel, 10: MaxLevel, 1000: MaxLevel} {
 		if !bytes.Equal(encode(t, e, src, level), encode(t, e, src, same)) {
@@ -273,7 +274,7 @@ func TestLevelsOutsideTheRange(t *testing.T) {
 // Each level must be denser than the one below.
 func TestLevelsAreDenser(t *testing.T) {
 	t.Parallel()
-	src := pages(fixedRand(7), 256<<10)
+	src := pages(seedtest.Fixed(7), 256<<10)
 	e := NewEncoder()
 	before := len(src)
 	for level := MinLevel; level <= MaxLevel; level++ {
@@ -291,7 +292,7 @@ func TestLevelsAreDenser(t *testing.T) {
 // The densest level must be denser than a library's with the same window.
 func TestDensity(t *testing.T) {
 	t.Parallel()
-	src := pages(fixedRand(8), 256<<10)
+	src := pages(seedtest.Fixed(8), 256<<10)
 	for _, size := range []int{4096, 16384} {
 		library, ours, e := 0, 0, NewEncoder()
 		for at := 0; at < len(src); at += size {
@@ -324,7 +325,7 @@ func libraryStream(t *testing.T, src []byte) []byte {
 // A frame whose halves have nothing in common is split, one of a kind is not.
 func TestSplit(t *testing.T) {
 	t.Parallel()
-	rng := seeded(t)
+	rng := seedtest.Rand(t)
 	same := fill(16384, func() byte { return byte(rng.NormFloat64()*10 + 60) })
 	halves := bytes.Clone(same)
 	for i := range halves[8192:] {
@@ -344,7 +345,7 @@ func TestSplit(t *testing.T) {
 // Blocks must be worth their headers, as they are in pages.
 func TestSplitGains(t *testing.T) {
 	t.Parallel()
-	src := pages(fixedRand(9), 256<<10)
+	src := pages(seedtest.Fixed(9), 256<<10)
 	e := NewEncoder()
 	whole := levels[MaxLevel]
 	whole.splitBytes = 0
@@ -363,7 +364,7 @@ func TestSplitGains(t *testing.T) {
 }
 
 func TestEncodeAllocatesNothing(t *testing.T) {
-	src := pages(fixedRand(3), 16384)
+	src := pages(seedtest.Fixed(3), 16384)
 	dst := make([]byte, bound(len(src)))
 	shared := trained(t, 2)
 	e := NewEncoder()
@@ -385,7 +386,7 @@ func TestEncodeAllocatesNothing(t *testing.T) {
 // FuzzEncode encodes anything at any level, in several inputs one after the
 // other, of which the second begins in the first.
 func FuzzEncode(f *testing.F) {
-	rng := fixedRand(1)
+	rng := seedtest.Fixed(1)
 	for i, kind := range kinds {
 		f.Add(kind.make(rng, 400), uint8(i), uint16(100))
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"sabrefs/iaa/huffman"
+	"sabrefs/tests/seedtest"
 )
 
 // trained returns codes for pages.
@@ -33,7 +34,7 @@ func prepare(tb testing.TB, lengths []huffman.Lengths) (shared []*Shared) {
 }
 
 func samples(count, size int) (frames [][]byte) {
-	rng := fixedRand(42)
+	rng := seedtest.Fixed(42)
 	for range count {
 		frames = append(frames, pages(rng, size))
 	}
@@ -67,7 +68,7 @@ func checkShared(tb testing.TB, stream, src []byte, shared *Shared) {
 
 func TestEncodeShared(t *testing.T) {
 	t.Parallel()
-	rng := seeded(t)
+	rng := seedtest.Rand(t)
 	shared := trained(t, 3)
 	e := NewEncoder()
 	for _, kind := range kinds {
@@ -95,7 +96,7 @@ func TestEncodeShared(t *testing.T) {
 // Inputs of several pieces and of several frames.
 func TestEncodeSharedLargeInputs(t *testing.T) {
 	t.Parallel()
-	rng := seeded(t)
+	rng := seedtest.Rand(t)
 	code := trained(t, 1)[0]
 	e := NewEncoder()
 	for _, size := range []int{pieceBytes + 1, frameBytes, frameBytes + 1, 2*frameBytes + 777} {
@@ -146,7 +147,7 @@ func TestEncodeSharedWithoutAllSymbols(t *testing.T) {
 
 func TestEncodeBest(t *testing.T) {
 	t.Parallel()
-	rng := seeded(t)
+	rng := seedtest.Rand(t)
 	shared := trained(t, 4)
 	e := NewEncoder()
 	var ownUsed, sharedUsed int
@@ -227,7 +228,7 @@ func TestEncodeBestChooses(t *testing.T) {
 func TestEncodeBestWithHeader(t *testing.T) {
 	t.Parallel()
 	e := NewEncoder()
-	src := pages(fixedRand(5), frameBytes+1)
+	src := pages(seedtest.Fixed(5), frameBytes+1)
 	dst := make([]byte, bound(len(src)))
 	for _, test := range []struct {
 		src    []byte
@@ -307,7 +308,7 @@ func checkUniversal(t *testing.T, lengths *huffman.Lengths) {
 // The most used tables come first.
 func TestTrainOrdersTables(t *testing.T) {
 	t.Parallel()
-	rng := seeded(t)
+	rng := seedtest.Rand(t)
 	var frames [][]byte
 	for i := range 40 {
 		low := byte(0)
@@ -327,7 +328,7 @@ func TestTrainOrdersTables(t *testing.T) {
 
 func TestTrainWithoutUsefulSamples(t *testing.T) {
 	t.Parallel()
-	noise := randomBytes(seeded(t), 4096)
+	noise := randomBytes(seedtest.Rand(t), 4096)
 	for name, test := range map[string]struct {
 		frames [][]byte
 		tables int
@@ -391,7 +392,7 @@ func benchmarkInput(b *testing.B) []byte {
 	b.Helper()
 	path := os.Getenv(pagesEnv)
 	if path == "" {
-		return pages(fixedRand(1), 4<<20)
+		return pages(seedtest.Fixed(1), 4<<20)
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {

@@ -3,10 +3,12 @@ package huffman
 import (
 	"bytes"
 	"testing"
+
+	"sabrefs/tests/seedtest"
 )
 
 func TestBitWriter(t *testing.T) {
-	rng := seeded(t)
+	rng := seedtest.Rand(t)
 	for range 500 {
 		var values []uint64
 		var sizes []uint

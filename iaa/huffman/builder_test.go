@@ -5,11 +5,13 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"sabrefs/tests/seedtest"
 )
 
 // TestBuildIsOptimal compares with the simplest correct algorithm there is.
 func TestBuildIsOptimal(t *testing.T) {
-	rng := seeded(t)
+	rng := seedtest.Rand(t)
 	var b Builder
 	limited := 0
 	for range 3000 {
@@ -149,7 +151,7 @@ func TestBuildAllocatesNothing(t *testing.T) {
 }
 
 func TestCheckAcceptsWhatIsBuilt(t *testing.T) {
-	rng := seeded(t)
+	rng := seedtest.Rand(t)
 	for range 300 {
 		l := randomLengths(rng, 9+rng.IntN(7))
 		if err := l.Check(); err != nil {

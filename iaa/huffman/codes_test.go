@@ -3,6 +3,8 @@ package huffman
 import (
 	"slices"
 	"testing"
+
+	"sabrefs/tests/seedtest"
 )
 
 // The example of RFC 1951, 3.2.2.
@@ -21,7 +23,7 @@ func TestCodes(t *testing.T) {
 
 // No code may begin with another, and unused symbols have the code 0.
 func TestCodesArePrefixFree(t *testing.T) {
-	rng := seeded(t)
+	rng := seedtest.Rand(t)
 	codes := make([]uint16, LiteralSymbols)
 	for range 100 {
 		l := randomLengths(rng, MaxBits)

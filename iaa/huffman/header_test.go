@@ -8,6 +8,8 @@ import (
 	"io"
 	"math/rand/v2"
 	"testing"
+
+	"sabrefs/tests/seedtest"
 )
 
 // bitReader reads what a BitWriter wrote.
@@ -121,7 +123,7 @@ func sparseLengths(rng *rand.Rand) (l Lengths) {
 }
 
 func TestHeader(t *testing.T) {
-	rng := seeded(t)
+	rng := seedtest.Rand(t)
 	buf := make([]byte, 1024)
 	var h Header
 	for round := range 2000 {
@@ -192,7 +194,7 @@ func TestHeaderRuns(t *testing.T) {
 
 // The greedy coding of runs that zlib has must not be better.
 func TestHeaderIsAsGoodAsGreedy(t *testing.T) {
-	rng := seeded(t)
+	rng := seedtest.Rand(t)
 	var h Header
 	var ours, greedy int
 	for range 300 {
@@ -292,7 +294,7 @@ func codable(rng *rand.Rand, l *Lengths) (data []byte) {
 }
 
 func TestHeaderInflates(t *testing.T) {
-	rng := seeded(t)
+	rng := seedtest.Rand(t)
 	buf := make([]byte, 4096)
 	for range 300 {
 		l := randomLengths(rng, MaxBits)

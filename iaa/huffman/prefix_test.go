@@ -5,12 +5,14 @@ import (
 	"errors"
 	"math/rand/v2"
 	"testing"
+
+	"sabrefs/tests/seedtest"
 )
 
 // Every alignment of a header must be met, with lengths left to announce and
 // without.
 func TestPrefix(t *testing.T) {
-	rng := seeded(t)
+	rng := seedtest.Rand(t)
 	var seen [2][8]int
 	buf := make([]byte, 4096)
 	for round := 0; !allSeen(&seen); round++ {
@@ -86,7 +88,7 @@ func TestPrefixRefusesInvalidLengths(t *testing.T) {
 
 // Codes that no builder makes, and that readers accept.
 func TestPrefixOfSmallCodes(t *testing.T) {
-	rng := seeded(t)
+	rng := seedtest.Rand(t)
 	var l Lengths
 	l.Literal[EndOfBlock] = 1
 	checkPrefix(t, rng, &l, make([]byte, 1024)) // one literal, no distance
@@ -98,7 +100,7 @@ func TestPrefixOfSmallCodes(t *testing.T) {
 
 // However hard lengths are to describe, there is a prefix.
 func TestPrefixOfLongHeaders(t *testing.T) {
-	rng := seeded(t)
+	rng := seedtest.Rand(t)
 	longest := 0
 	for range 200 {
 		l := restlessLengths(rng)

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"sabrefs/tests/seedtest"
 )
 
 // checkAgreement decodes a stream in several ways and with other
@@ -42,7 +44,7 @@ func checkSample(t *testing.T, b *bench, oracles []*oracle, setups []setup, s sa
 }
 
 func TestHandmadeStreams(t *testing.T) {
-	rng := seeded(t)
+	rng := seedtest.Rand(t)
 	b, oracles := newBench(t), newOracles()
 	for _, s := range handmadeSamples(rng) {
 		checkSample(t, b, oracles, someSetups(rng, 2+rounds(40)), s)
@@ -50,7 +52,7 @@ func TestHandmadeStreams(t *testing.T) {
 }
 
 func TestCompressedStreams(t *testing.T) {
-	rng := seeded(t)
+	rng := seedtest.Rand(t)
 	b, oracles := newBench(t), newOracles()
 	for _, s := range compressedSamples(t, rng, 0, 1, 5, 64, 300, 4096, 16<<10) {
 		checkSample(t, b, oracles, someSetups(rng, rounds(10)), s)
@@ -64,7 +66,7 @@ func TestCompressedStreams(t *testing.T) {
 // distance: of which the destination has room for all, or for all but a byte, or
 // which reaches a byte too far.
 func TestEveryShortMatch(t *testing.T) {
-	rng := seeded(t)
+	rng := seedtest.Rand(t)
 	b := newBench(t)
 	for distance := 1; distance <= 40; distance++ {
 		for length := 3; length <= 258; length++ {
@@ -111,7 +113,7 @@ func tooFarStream(literals []byte, length int) []byte {
 
 // TestDamagedStreams decodes streams with flipped bits, cuts and insertions.
 func TestDamagedStreams(t *testing.T) {
-	rng := seeded(t)
+	rng := seedtest.Rand(t)
 	b, oracles := newBench(t), newOracles()
 	samples := slices.Concat(handmadeSamples(rng), compressedSamples(t, rng, 20, 300, 3000), sharedSamples(t, rng))
 	refused := 0
@@ -162,7 +164,7 @@ func damage(rng *rand.Rand, packed []byte) []byte {
 
 // TestManyLanes decodes many streams of all kinds in one call, in random order.
 func TestManyLanes(t *testing.T) {
-	rng := seeded(t)
+	rng := seedtest.Rand(t)
 	samples := slices.Concat(handmadeSamples(rng), compressedSamples(t, rng, 1, 1000, 9000), sharedSamples(t, rng))
 	for _, assembly := range []bool{false, true} {
 		t.Run(fmt.Sprintf("assembly %v", assembly), func(t *testing.T) {

@@ -3,12 +3,14 @@ package inflate
 import (
 	"slices"
 	"testing"
+
+	"sabrefs/tests/seedtest"
 )
 
 // TestDecodingAllocatesNothing decodes streams of all kinds with a decoder that
 // has seen them once, with slack and without.
 func TestDecodingAllocatesNothing(t *testing.T) {
-	rng := seeded(t)
+	rng := seedtest.Rand(t)
 	samples := slices.Concat(handmadeSamples(rng), compressedSamples(t, rng, 0, 1, 5000), sharedSamples(t, rng))
 	for name, slackBytes := range map[string]int{"with slack": SlackBytes, "without slack": 0} {
 		var q queue

@@ -3,13 +3,15 @@ package inflate
 import (
 	"fmt"
 	"testing"
+
+	"sabrefs/tests/seedtest"
 )
 
 // benchSamples are streams of pages as a guest has them: more than a branch
 // predictor learns by heart.
 func benchSamples(b *testing.B, rawBytes int) (samples []sample) {
 	b.Helper()
-	rng := fixedRand(1)
+	rng := seedtest.Fixed(1)
 	c := compressors[3] // of level 6, which is what most streams are made with
 	for range max(4, 1<<20/rawBytes) {
 		raw := make([]byte, rawBytes)

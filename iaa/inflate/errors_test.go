@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"sabrefs/iaa/huffman"
+	"sabrefs/tests/seedtest"
 )
 
 // lengthItem is a code length as a header has it, or a repetition, 16 to 18, with
@@ -169,7 +170,7 @@ func checkRefused(t *testing.T, b *bench, oracles []*oracle, h *handmade, n, raw
 // TestBadHeaders refuses each of them at the start of a stream and behind blocks
 // of each type.
 func TestBadHeaders(t *testing.T) {
-	rng := seeded(t)
+	rng := seedtest.Rand(t)
 	b, oracles := newBench(t), newOracles()
 	before := map[string]func(h *handmade){
 		"first": func(*handmade) {},
@@ -311,7 +312,7 @@ func TestNoEnd(t *testing.T) {
 
 // samplesToCut are short streams with blocks of all types.
 func samplesToCut() (samples []sample) {
-	rng := fixedRand(3)
+	rng := seedtest.Fixed(3)
 	add := func(name string, write func(h *handmade)) {
 		h := newHandmade(1 << 14)
 		write(h)
@@ -420,7 +421,7 @@ func TestWrongLengths(t *testing.T) {
 			if rawBytes == len(s.raw) {
 				continue
 			}
-			got := checkAgreement(t, b, oracles, someSetups(fixedRand(uint64(rawBytes)), 12), s.packed, rawBytes, nil)
+			got := checkAgreement(t, b, oracles, someSetups(seedtest.Fixed(uint64(rawBytes)), 12), s.packed, rawBytes, nil)
 			want := fmt.Sprintf("more than %d bytes", rawBytes)
 			if rawBytes > len(s.raw) {
 				want = fmt.Sprintf("%d bytes, expected %d", len(s.raw), rawBytes)

@@ -1,29 +1,8 @@
 package inflate
 
 import (
-	"math/rand/v2"
-	"os"
-	"strconv"
 	"testing"
 )
-
-// seedEnv repeats the random choices of a failed run.
-const seedEnv = "SABREFS_SEED"
-
-// seeded returns a source of random numbers whose seed the log has.
-func seeded(tb testing.TB) *rand.Rand {
-	tb.Helper()
-	seed := rand.Uint64()
-	if s := os.Getenv(seedEnv); s != "" {
-		var err error
-		seed, err = strconv.ParseUint(s, 10, 64)
-		wantNoError(tb, err)
-	}
-	tb.Logf("repeat with %s=%d", seedEnv, seed)
-	return fixedRand(seed)
-}
-
-func fixedRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0)) }
 
 func wantNoError(tb testing.TB, err error) {
 	tb.Helper()

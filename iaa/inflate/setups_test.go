@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"runtime/debug"
 	"testing"
+
+	"sabrefs/tests/seedtest"
 )
 
 // setup is one way of decoding a stream. None of it may make a difference.
@@ -92,7 +94,7 @@ func makeSetups() (all []setup) {
 // everySetup are all of them, or some with the race detector.
 func everySetup() []setup {
 	if raceDetector {
-		return someSetups(fixedRand(1), 8)
+		return someSetups(seedtest.Fixed(1), 8)
 	}
 	return allSetups
 }
@@ -135,7 +137,7 @@ func newBench(tb testing.TB) *bench {
 		*mem, err = mapGuarded(maxBench)
 		wantNoError(tb, err)
 	}
-	rng := fixedRand(1)
+	rng := seedtest.Fixed(1)
 	for s := range b.filling {
 		b.filling[s] = make([]byte, maxBench)
 	}

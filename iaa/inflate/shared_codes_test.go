@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"sabrefs/iaa/huffman"
+	"sabrefs/tests/seedtest"
 )
 
 // sharedCodes is a pair of codes for streams without a header, with what makes
@@ -74,7 +75,7 @@ func sharedSamples(tb testing.TB, rng *rand.Rand) (samples []sample) {
 // TestSharedCodes decodes streams without headers, and compares with what others
 // make of them behind a header.
 func TestSharedCodes(t *testing.T) {
-	rng := seeded(t)
+	rng := seedtest.Rand(t)
 	b, oracles := newBench(t), newOracles()
 	samples := sharedSamples(t, rng)
 	if len(samples) < rounds(100) {
@@ -88,7 +89,7 @@ func TestSharedCodes(t *testing.T) {
 // TestSharedCodesOfRealStreams writes the symbols of compressed streams again,
 // with codes that are made for all of them.
 func TestSharedCodesOfRealStreams(t *testing.T) {
-	rng := seeded(t)
+	rng := seedtest.Rand(t)
 	b, oracles := newBench(t), newOracles()
 	samples := shareCodes(t, compressedSamples(t, rng, 300, 5000))
 	for _, s := range samples {
@@ -99,7 +100,7 @@ func TestSharedCodesOfRealStreams(t *testing.T) {
 // TestTableIsNotChanged checks that decoding, of bad streams too, leaves shared
 // tables as they are.
 func TestTableIsNotChanged(t *testing.T) {
-	rng := seeded(t)
+	rng := seedtest.Rand(t)
 	samples := sharedSamples(t, rng)
 	var d Decoder
 	for _, s := range samples {

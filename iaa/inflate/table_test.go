@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"sabrefs/iaa/huffman"
+	"sabrefs/tests/seedtest"
 )
 
 // meaning is what the next 15 bits of an input begin with.
@@ -126,7 +127,7 @@ func distanceWidths(t *Table) ([maxCodeBits]int, int) {
 }
 
 func TestTables(t *testing.T) {
-	rng := seeded(t)
+	rng := seedtest.Rand(t)
 	var literalSeen, distanceSeen [maxCodeBits]int
 	for i := range 5000 { // enough for every width
 		var l huffman.Lengths
@@ -170,7 +171,7 @@ func TestFixedTable(t *testing.T) { checkTable(t, fixedTable, fixedCodes) }
 // those for which there is room: codes of two more symbols each take two more
 // entries.
 func TestLargestTable(t *testing.T) {
-	l := largestLengths(seeded(t))
+	l := largestLengths(seedtest.Rand(t))
 	table, ok := NewTable(&l)
 	if !ok {
 		t.Fatal("no table")
@@ -187,7 +188,7 @@ func TestLargestTable(t *testing.T) {
 // TestNewTableRefuses compares what is refused with a sum: each code takes its
 // share of all inputs.
 func TestNewTableRefuses(t *testing.T) {
-	rng := seeded(t)
+	rng := seedtest.Rand(t)
 	refused := 0
 	for range rounds(5000) {
 		l := randomLengths(rng)
@@ -226,7 +227,7 @@ func isCode(lengths []uint8) bool {
 // TestTableAfterAnother checks that nothing is left of the code that a table held
 // before.
 func TestTableAfterAnother(t *testing.T) {
-	rng := seeded(t)
+	rng := seedtest.Rand(t)
 	var a alphabet
 	var table Table
 	for range rounds(200) {
@@ -251,7 +252,7 @@ func buildTable(a *alphabet, table *Table, l *huffman.Lengths) bool {
 }
 
 func BenchmarkNewTable(b *testing.B) {
-	l := randomLengths(fixedRand(1))
+	l := randomLengths(seedtest.Fixed(1))
 	var a alphabet
 	var table Table
 	b.ReportAllocs()

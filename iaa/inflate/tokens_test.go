@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"sabrefs/iaa/huffman"
+	"sabrefs/tests/seedtest"
 )
 
 // token is a literal, or a match if its length is not 0.
@@ -135,7 +136,7 @@ func (r *bitReader) blockTokens(tokens []token, c codePair) []token {
 // TestHandmade checks what the other tests are made of: that streams are written
 // as RFC 1951 wants them.
 func TestHandmade(t *testing.T) {
-	rng := seeded(t)
+	rng := seedtest.Rand(t)
 	for _, s := range handmadeSamples(rng) {
 		if len(s.raw) > 10_000 {
 			continue // bit by bit takes long

@@ -10,12 +10,14 @@ import (
 	"math/bits"
 	"slices"
 	"testing"
+
+	"sabrefs/tests/seedtest"
 )
 
 // inputs are raw bytes of all kinds.
 func inputs(tb testing.TB) map[string][]byte {
 	tb.Helper()
-	r := seeded(tb)
+	r := seedtest.Rand(tb)
 	return map[string][]byte{
 		"one byte":     {'x'},
 		"two bytes":    []byte("xx"),
@@ -82,7 +84,7 @@ func fixedLiteralBits(raw []byte) int {
 
 func TestCompressCRC32C(t *testing.T) {
 	m := newMachine(t, Config{})
-	raw := text(seeded(t), 1000)
+	raw := text(seedtest.Rand(t), 1000)
 	want := crc32.Checksum(raw, crc32.MakeTable(crc32.Castagnoli))
 	f := m.compress(raw, 2000)
 	f.flags |= crc32c
@@ -96,7 +98,7 @@ func TestCompressCRC32C(t *testing.T) {
 // TestCompressTooSmall gives destinations of every size up to what is needed.
 func TestCompressTooSmall(t *testing.T) {
 	m := newMachine(t, Config{})
-	raw := text(seeded(t), 300)
+	raw := text(seedtest.Rand(t), 300)
 	whole := m.run(m.compress(raw, 1000))
 	wantStatus(t, whole, StatusSuccess)
 	for room := 1; room <= int(whole.output); room++ {
@@ -111,13 +113,13 @@ func TestCompressTooSmall(t *testing.T) {
 		}
 		wantBytes(t, "memory behind the destination", guard, make([]byte, 256))
 	}
-	noisy := m.compress(noise(seeded(t), 4096), 4096)
+	noisy := m.compress(noise(seedtest.Rand(t), 4096), 4096)
 	wantCode(t, m.run(noisy), CodeOutputTooSmall)
 }
 
 func TestCompressEndings(t *testing.T) {
 	m := newMachine(t, Config{})
-	raw := text(seeded(t), 500)
+	raw := text(seedtest.Rand(t), 500)
 	for _, c := range []struct {
 		mode   uint16
 		header byte
@@ -207,7 +209,7 @@ func (m *machine) statistics(raw []byte, mode uint16) ([]byte, answer) {
 // TestStatistics adds up what a histogram counts.
 func TestStatistics(t *testing.T) {
 	m := newMachine(t, Config{})
-	raw := text(seeded(t), 4096)
+	raw := text(seedtest.Rand(t), 4096)
 	le := binary.LittleEndian
 	counts := func(mode uint16) (literals, matches, distances, ends uint32) {
 		h, a := m.statistics(raw, mode)
@@ -305,7 +307,7 @@ func TestCompressOnePass(t *testing.T) {
 // TestCompressTables lets the device make codes in the first of two passes.
 func TestCompressTables(t *testing.T) {
 	m := second(t)
-	raw := text(seeded(t), 60_000)
+	raw := text(seedtest.Rand(t), 60_000)
 	pair := m.take(2 * 1568)
 	f := fields{
 		opcode: 0x43, flags: writeAECS, source: m.copyOf(raw), source2: pair[:1568], mode: 0x7006, more: 2,
@@ -328,7 +330,7 @@ func TestCompressTables(t *testing.T) {
 // last leave bits for the next one.
 func TestCompressContinued(t *testing.T) {
 	m := newMachine(t, Config{})
-	raw := text(seeded(t), 20_000)
+	raw := text(seedtest.Rand(t), 20_000)
 	pair := m.take(2 * 1568)
 	copy(pair, m.fixedTables())
 	pair[32] = 0x02
@@ -388,7 +390,7 @@ func TestCompressWritesNoCodes(t *testing.T) {
 
 func TestCRC64(t *testing.T) {
 	m := newMachine(t, Config{})
-	raw := text(seeded(t), 5000)
+	raw := text(seedtest.Rand(t), 5000)
 	run := func(p []byte, polynomial uint64, mode uint16) uint64 {
 		a := m.run(fields{opcode: 0x44, source: m.copyOf(p), mode: mode, patch: func(raw []byte) {
 			binary.LittleEndian.PutUint64(raw[56:], polynomial)
@@ -415,7 +417,7 @@ func TestCodeLengths(t *testing.T) {
 		fibonacci[i] = a
 		a, b = b, a+b
 	}
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	random := make([]uint32, literalSymbols)
 	for i := range random {
 		random[i] = 1 << r.IntN(30)

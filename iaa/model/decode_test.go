@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"sabrefs/tests/seedtest"
 )
 
 const greeting = "Join us now and share the software "
@@ -219,7 +221,7 @@ func TestDecodeAccepts(t *testing.T) {
 // TestDecodeOverflow checks that a destination is filled to the last byte and
 // not beyond, and that one of the exact length is enough.
 func TestDecodeOverflow(t *testing.T) {
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	raw, matches := textStream(t, r, 4096)
 	for _, packed := range [][]byte{
 		matches, standardCompress(t, raw, flate.HuffmanOnly), newStream().stored(1, raw).bytes(),
@@ -257,7 +259,7 @@ var stricter = []ErrorCode{CodeLiteralCount, CodeDistanceRepeatFirst, CodeDistan
 // than a window: all but the few whose code lengths run across the border of
 // the two lists. Those differ by that alone.
 func TestDecodeStandardStreams(t *testing.T) {
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	accepted, refused := 0, 0
 	for i := range 2000 {
 		lenBytes := 1 + r.IntN(historyBytes)
@@ -298,7 +300,7 @@ func slowXOR(p []byte) (sum uint16) {
 // TestDecodeFarMatches checks that streams of a full window are refused for
 // that reason once they use it.
 func TestDecodeFarMatches(t *testing.T) {
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	half := noise(r, 6000)
 	packed := standardCompress(t, append(slices.Clone(half), half...), 9)
 	got, err := Decode(make([]byte, 12000), packed)
@@ -313,7 +315,7 @@ func TestDecodeFarMatches(t *testing.T) {
 // TestDecodeLong crosses many chunks of the window, with matches of all
 // distances and lengths.
 func TestDecodeLong(t *testing.T) {
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	s := newStream().block(1, blockFixed)
 	var raw []byte
 	for len(raw) < 400_000 {
@@ -342,7 +344,7 @@ func TestDecodeLong(t *testing.T) {
 
 // TestEveryCut checks that no part of a stream passes for the whole.
 func TestEveryCut(t *testing.T) {
-	_, packed := textStream(t, seeded(t), 2000)
+	_, packed := textStream(t, seedtest.Rand(t), 2000)
 	for n := 1; n < len(packed); n++ {
 		got, err := Decode(make([]byte, 2000), packed[:n])
 		if err == nil || got.ErrorCode != CodeNoEndOfBlock && got.ErrorCode != CodeHeaderTruncated {
@@ -361,7 +363,7 @@ func TestStatusTexts(t *testing.T) {
 }
 
 func BenchmarkDecode(b *testing.B) {
-	raw, packed := textStream(b, seeded(b), 4096)
+	raw, packed := textStream(b, seedtest.Rand(b), 4096)
 	dst := make([]byte, len(raw))
 	b.SetBytes(int64(len(raw)))
 	b.ReportAllocs()

@@ -9,6 +9,8 @@ import (
 	"hash/crc32"
 	"slices"
 	"testing"
+
+	"sabrefs/tests/seedtest"
 )
 
 const aecsBytes = 5376
@@ -79,7 +81,7 @@ type sample struct{ packed, raw []byte }
 // samples are streams of all block types, of more output than a window.
 func samples(tb testing.TB) map[string]sample {
 	tb.Helper()
-	raw := text(seeded(tb), 30_000)
+	raw := text(seedtest.Rand(tb), 30_000)
 	zeros := make([]byte, 30_000)
 	m := newMachine(tb, Config{})
 	fixed := func(raw []byte) []byte {
@@ -174,7 +176,7 @@ func TestResumeAfterOverflow(t *testing.T) {
 // once, before any of the source is taken.
 func TestOverflowInCarriedInput(t *testing.T) {
 	m := newMachine(t, Config{})
-	raw := noise(seeded(t), 500)
+	raw := noise(seedtest.Rand(t), 500)
 	packed := newStream().stored(1, raw).bytes()
 	pair := m.take(2 * aecsBytes)
 	pair[1076] = 1
@@ -252,7 +254,7 @@ func TestInputInPieces(t *testing.T) {
 func TestPreparedState(t *testing.T) {
 	for _, generation := range []int{1, 2} {
 		m := newMachine(t, Config{Devices: []DeviceConfig{{Generation: generation, Queues: make([]QueueConfig, 1)}}})
-		r := seeded(t)
+		r := seedtest.Rand(t)
 		dictionary := noise(r, 4096)
 		for _, n := range []int{0, 1, 100, 4095, 4096} {
 			// The stream's header is in the AECS, and ends in a byte's middle.
@@ -302,7 +304,7 @@ func TestPreparedState(t *testing.T) {
 // TestHistoryIsARing starts with history that begins in the middle.
 func TestHistoryIsARing(t *testing.T) {
 	m := newMachine(t, Config{})
-	ring := noise(seeded(t), 4096)
+	ring := noise(seedtest.Rand(t), 4096)
 	aecs := m.take(aecsBytes)
 	copy(aecs[1256:], ring)
 	binary.LittleEndian.PutUint16(aecs[1252:], 1<<15|1000)

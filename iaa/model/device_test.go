@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"sabrefs/iaa/portal"
+	"sabrefs/tests/seedtest"
 )
 
 func TestNoop(t *testing.T) {
@@ -28,7 +29,7 @@ func TestNoop(t *testing.T) {
 // TestRecipes runs descriptors that were written down byte by byte.
 func TestRecipes(t *testing.T) {
 	m := newMachine(t, Config{})
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	raw, packed := textStream(t, r, 4096)
 	f := m.decompress(packed, 4096)
 	f.flags = 0x102
@@ -52,7 +53,7 @@ func TestRecipes(t *testing.T) {
 // result and that no more was in flight than there are slots.
 func TestManyJobs(t *testing.T) {
 	m := newMachine(t, Config{Devices: []DeviceConfig{{Queues: []QueueConfig{{BlockOnFault: true, Size: 16, Threshold: 12}}}}})
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	const workers, rounds = 6, 300
 	type item struct {
 		job *task
@@ -97,7 +98,7 @@ func TestManyJobs(t *testing.T) {
 
 // TestOutOfOrder looks for jobs that complete before older ones.
 func TestOutOfOrder(t *testing.T) {
-	m := newMachine(t, Config{Seed: seeded(t).Uint64(), MaxLatency: 200 * time.Microsecond})
+	m := newMachine(t, Config{Seed: seedtest.Rand(t).Uint64(), MaxLatency: 200 * time.Microsecond})
 	jobs := make([]*task, 100)
 	for i := range jobs {
 		jobs[i] = m.task(fields{opcode: 0})
@@ -585,7 +586,7 @@ func TestZeroCost(t *testing.T) {
 }
 
 func BenchmarkDevice(b *testing.B) {
-	raw := text(seeded(b), 16<<10)
+	raw := text(seedtest.Rand(b), 16<<10)
 	m := newMachine(b, Config{})
 	packed := m.compress(raw, 32<<10)
 	a := m.run(packed)

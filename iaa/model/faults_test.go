@@ -9,12 +9,14 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"sabrefs/tests/seedtest"
 )
 
 // TestInjectedStatuses gives each job the status it is told.
 func TestInjectedStatuses(t *testing.T) {
 	m := newMachine(t, Config{})
-	_, packed := textStream(t, seeded(t), 1000)
+	_, packed := textStream(t, seedtest.Rand(t), 1000)
 	for _, status := range []Status{
 		StatusHardwareError, StatusReadbackTimeout, StatusHardwareTimeout, StatusPageRequestTimeout, StatusWatchdog,
 	} {
@@ -33,7 +35,7 @@ func TestInjectedStatuses(t *testing.T) {
 // TestPageFaults lets pages of operands be absent.
 func TestPageFaults(t *testing.T) {
 	m := newMachine(t, Config{Devices: []DeviceConfig{{Queues: []QueueConfig{{BlockOnFault: true}}}}})
-	raw := text(seeded(t), 2*pageBytes)
+	raw := text(seedtest.Rand(t), 2*pageBytes)
 	for _, operand := range []Operand{OperandSource, OperandDestination, OperandState} {
 		m.host.ClearFaults()
 		m.host.Inject(Fault{Kind: FaultPage, Operand: operand})
@@ -93,7 +95,7 @@ func TestPageFaults(t *testing.T) {
 // TestSpoiledResults checks which faults checksums show.
 func TestSpoiledResults(t *testing.T) {
 	m := newMachine(t, Config{})
-	raw, packed := textStream(t, seeded(t), 3000)
+	raw, packed := textStream(t, seedtest.Rand(t), 3000)
 	crc := crc32.ChecksumIEEE(raw)
 	run := func(kind FaultKind) (answer, []byte) {
 		m.host.ClearFaults()
@@ -138,7 +140,7 @@ func TestSpoiledResults(t *testing.T) {
 func TestHangAndLate(t *testing.T) {
 	m := newMachine(t, Config{})
 	m.host.Inject(Fault{Kind: FaultHang, Count: 1}, Fault{Kind: FaultLate, Count: 1, Delay: 50 * time.Millisecond})
-	raw, packed := textStream(t, seeded(t), 100)
+	raw, packed := textStream(t, seedtest.Rand(t), 100)
 	hung := m.task(fields{})
 	hung.submit()
 	f := m.decompress(packed, 100)

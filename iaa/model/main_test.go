@@ -6,8 +6,6 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"testing"
 )
 
@@ -42,22 +40,6 @@ func wantBytes(tb testing.TB, what string, got, want []byte) {
 			tb.Fatalf("%s: byte %d of %d is %#02x, want %#02x", what, i, len(got), got[i], want[i])
 		}
 	}
-}
-
-// seedEnv repeats the random choices of a failed run.
-const seedEnv = "SABREFS_SEED"
-
-// seeded returns a source of random numbers whose seed the log has.
-func seeded(tb testing.TB) *rand.Rand {
-	tb.Helper()
-	seed := rand.Uint64()
-	if s := os.Getenv(seedEnv); s != "" {
-		var err error
-		seed, err = strconv.ParseUint(s, 10, 64)
-		wantNoError(tb, err)
-	}
-	tb.Logf("repeat with %s=%d", seedEnv, seed)
-	return rand.New(rand.NewPCG(seed, 0))
 }
 
 // text makes bytes that compress.

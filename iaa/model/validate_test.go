@@ -7,6 +7,8 @@ import (
 	"slices"
 	"syscall"
 	"testing"
+
+	"sabrefs/tests/seedtest"
 )
 
 // TestValidation spoils one thing at a time in descriptors that are right.
@@ -17,7 +19,7 @@ func TestValidation(t *testing.T) {
 		1: newMachine(t, Config{Devices: []DeviceConfig{first}}),
 		2: newMachine(t, Config{Devices: []DeviceConfig{second}}),
 	}
-	raw := text(seeded(t), 4000)
+	raw := text(seedtest.Rand(t), 4000)
 	packed := standardCompress(t, raw, 0)
 	le := binary.LittleEndian
 	patch := func(at int, v byte) func(*machine, *fields) {
@@ -130,7 +132,7 @@ func TestValidation(t *testing.T) {
 // TestQueueRestrictsOpcodes masks compression on one queue.
 func TestQueueRestrictsOpcodes(t *testing.T) {
 	m := newMachine(t, Config{Devices: []DeviceConfig{{Queues: []QueueConfig{{Opcodes: []Opcode{OpcodeNoop, OpcodeDecompress}}}}}})
-	raw := text(seeded(t), 100)
+	raw := text(seedtest.Rand(t), 100)
 	wantStatus(t, m.run(m.compress(raw, 200)), StatusUnsupportedOpcode)
 	wantStatus(t, m.run(m.decompress(standardCompress(t, raw, 0), 100)), StatusSuccess)
 }
@@ -182,7 +184,7 @@ func TestUnmappedMemory(t *testing.T) {
 	t.Cleanup(func() { wantNoError(t, syscall.Munmap(hole)) })
 	wantNoError(t, syscall.Mprotect(hole[2*pageBytes:], syscall.PROT_NONE))
 	readOnly := hole[pageBytes : 2*pageBytes]
-	raw, packed := textStream(t, seeded(t), pageBytes)
+	raw, packed := textStream(t, seedtest.Rand(t), pageBytes)
 	for _, blocks := range []bool{true, false} {
 		m := newMachine(t, Config{Devices: []DeviceConfig{{Queues: []QueueConfig{{BlockOnFault: blocks}}}}})
 		status, flags := StatusPageFault, uint32(0)

@@ -3,8 +3,9 @@ package bus
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"testing"
+
+	"sabrefs/tests/seedtest"
 )
 
 // tape is a device that remembers what it was asked.
@@ -102,9 +103,7 @@ func TestAddRefuses(t *testing.T) {
 // Whatever is added in whatever order: an address belongs to the device whose
 // window has it, as a walk over all of them says.
 func TestLikeAWalkOverAll(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
+	random := seedtest.Rand(t)
 	for range 200 {
 		var b Bus
 		type claim struct{ base, size uint64 }

@@ -7,24 +7,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
-	"os"
 	"reflect"
-	"strconv"
 	"testing"
-)
 
-// seeded returns a source of random numbers whose seed the log has.
-func seeded(tb testing.TB) *rand.Rand {
-	tb.Helper()
-	seed := rand.Uint64()
-	if s := os.Getenv("SABREFS_SEED"); s != "" {
-		var err error
-		seed, err = strconv.ParseUint(s, 10, 64)
-		wantNoError(tb, err)
-	}
-	tb.Logf("repeat with SABREFS_SEED=%d", seed)
-	return rand.New(rand.NewPCG(seed, 0))
-}
+	"sabrefs/tests/seedtest"
+)
 
 // fillRandom sets every number in a value.
 func fillRandom(r *rand.Rand, v reflect.Value) {
@@ -61,7 +48,7 @@ func marshalVCPU(tb testing.TB, s VCPUState) []byte {
 }
 
 func TestVCPURoundTrip(t *testing.T) {
-	r := seeded(t)
+	r := seedtest.Rand(t)
 	for _, size := range [][3]int{{0, 0, 4096}, {60, 120, 4096}, {256, 1024, 11008}} {
 		want := randomVCPU(r, size[0], size[1], size[2])
 		b := marshalVCPU(t, want)
@@ -81,7 +68,7 @@ func TestVCPURoundTrip(t *testing.T) {
 
 func TestVMRoundTrip(t *testing.T) {
 	var want, got VMState
-	fillRandom(seeded(t), reflect.ValueOf(&want).Elem())
+	fillRandom(seedtest.Rand(t), reflect.ValueOf(&want).Elem())
 	b, err := want.MarshalBinary()
 	wantNoError(t, err)
 	wantNoError(t, got.UnmarshalBinary(b))
@@ -91,7 +78,7 @@ func TestVMRoundTrip(t *testing.T) {
 }
 
 func TestVCPUDecodingRefuses(t *testing.T) {
-	whole := marshalVCPU(t, randomVCPU(seeded(t), 2, 3, 4096))
+	whole := marshalVCPU(t, randomVCPU(seedtest.Rand(t), 2, 3, 4096))
 	for name, change := range map[string]func(b []byte) []byte{
 		"empty":        func([]byte) []byte { return nil },
 		"short":        func(b []byte) []byte { return b[:len(b)-1] },

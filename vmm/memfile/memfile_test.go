@@ -11,10 +11,10 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
+	"sabrefs/tests/seedtest"
 	"sabrefs/vmm/memory"
 )
 
@@ -57,13 +57,6 @@ func wantContents(t *testing.T, path string, want []byte) {
 			t.Fatalf("%s differs at offset %d", path, i)
 		}
 	}
-}
-
-func newRand(t *testing.T) *rand.Rand {
-	t.Helper()
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	return rand.New(rand.NewPCG(seed, 0))
 }
 
 // guestMemory is a memory of whole pages, some of which are zeros.
@@ -113,7 +106,7 @@ func TestFullFileIsSparse(t *testing.T) {
 // TestMergedDiffIsTheMemory changes pages of a memory at random, and rebuilds
 // it from a full file and the diff.
 func TestMergedDiffIsTheMemory(t *testing.T) {
-	r := newRand(t)
+	r := seedtest.Rand(t)
 	for round := range 6 {
 		dir := t.TempDir()
 		base, diff, out := filepath.Join(dir, "base"), filepath.Join(dir, "diff"), filepath.Join(dir, "out")

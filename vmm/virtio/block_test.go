@@ -4,8 +4,9 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"math/rand/v2"
 	"testing"
+
+	"sabrefs/tests/seedtest"
 )
 
 const testSectors = 40
@@ -178,9 +179,7 @@ func TestDiskFails(t *testing.T) {
 
 // However header, data and status are spread over buffers, they mean the same.
 func TestAnyLayout(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
+	random := seedtest.Rand(t)
 	split := func(whole buffer) (parts []buffer) {
 		for whole.lenBytes > 0 && len(parts) < 20 {
 			n := random.Uint32N(whole.lenBytes + 1)
