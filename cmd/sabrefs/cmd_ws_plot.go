@@ -46,7 +46,7 @@ func runTracePlot(paths []string, out outFile) error {
 		return usageError{fmt.Errorf("%d traces: at most %d in one picture", len(paths), maxPlottedTraces)}
 	}
 	ending := strings.ToLower(filepath.Ext(out.path))
-	newCanvas, ok := pictureFormats[ending]
+	newPicture, ok := pictureFormats[ending]
 	if !ok {
 		return usageError{fmt.Errorf("%s: ending is %q, not .svg or .png", out.path, ending)}
 	}
@@ -54,7 +54,7 @@ func runTracePlot(paths []string, out outFile) error {
 	if err != nil {
 		return err
 	}
-	picture, err := drawTraces(traces, traceLabels(paths), newCanvas())
+	picture, err := drawTraces(traces, traceLabels(paths), newPicture())
 	if err != nil {
 		return err
 	}

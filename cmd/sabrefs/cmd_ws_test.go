@@ -12,7 +12,9 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -332,6 +334,82 @@ func TestPlotOfManyPagesIsSmall(t *testing.T) {
 	noError(t, err)
 	if len(picture) > 1<<20 {
 		t.Errorf("the picture has %d bytes", len(picture))
+	}
+}
+
+// TestPlotsAreTheSame: pictures can be compared by their bytes.
+func TestPlotsAreTheSame(t *testing.T) {
+	trace := sampleTrace(10, 100, 11, 200, 200, 1500000)
+	for ending, newPicture := range pictureFormats {
+		var pictures [2][]byte
+		for i := range pictures {
+			picture, err := drawTraces([]*prefetch.Trace{trace, trace}, []string{"a", "b"}, newPicture())
+			noError(t, err)
+			pictures[i] = picture
+		}
+		if !bytes.Equal(pictures[0], pictures[1]) {
+			t.Errorf("%s: another picture of the same traces", ending)
+		}
+	}
+}
+
+// TestPlotPanelsLineUp looks at the lines of the grid: both panels have the same
+// heights, and the right one begins where the left one has ended.
+func TestPlotPanelsLineUp(t *testing.T) {
+	for _, memory := range []int64{1 << 20, 3 << 30, 1300<<20 + 1, store.MaxRawBytes} {
+		trace := sampleTrace(10, 100, 11, 200, 200, 1500000)
+		trace.RawBytes = memory
+		picture, err := drawTraces([]*prefetch.Trace{trace}, []string{"a"}, pictureFormats[".svg"]())
+		noError(t, err)
+		if !bytes.HasPrefix(picture, []byte(`<svg width="26cm" height="16cm" `)) {
+			t.Errorf("the picture begins with %.60q", picture)
+		}
+		lines := horizontalGrid(t, picture)
+		n := len(lines) / 2
+		if n < 4 || n*2 != len(lines) {
+			t.Fatalf("memory of %d bytes: the grid has %v", memory, lines)
+		}
+		for i, left := range lines[:n] {
+			if right := lines[n+i]; right.Min.Y != left.Min.Y || right.Min.X <= left.Max.X || right.Max.X > pictureWidth {
+				t.Errorf("memory of %d bytes: the panels have the lines %v and %v", memory, left, right)
+			}
+		}
+	}
+}
+
+// horizontalGrid returns the pale lines from left to right, in the order of the file.
+func horizontalGrid(t *testing.T, picture []byte) (lines []image.Rectangle) {
+	t.Helper()
+	pale := regexp.MustCompile(`d="M (\d+) (\d+)\nL (\d+) (\d+)" style="stroke-width:1;stroke:rgb\(228,228,228\)`)
+	for _, match := range pale.FindAllSubmatch(picture, -1) {
+		var at [4]int
+		for i := range at {
+			var err error
+			at[i], err = strconv.Atoi(string(match[i+1]))
+			noError(t, err)
+		}
+		if line := (image.Rectangle{image.Pt(at[0], at[1]), image.Pt(at[2], at[3])}); line.Dy() == 0 {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+func TestRoundTicks(t *testing.T) {
+	for _, c := range []struct {
+		end, most, least float64
+		want             string
+	}{
+		{740, 8, 0, "0 100 200 300 400 500 600 700"}, {1.6, 8, 0, "0 0.2 0.4 0.6 0.8 1 1.2 1.4 1.6"}, {0.001, 8, 0, "0 0.0002 0.0004 0.0006 0.0008 0.001"},
+		{0.3, 8, 0, "0 0.05 0.1 0.15 0.2 0.25 0.3"}, {4294.967295, 8, 0, "0 1000 2000 3000 4000"}, {1, 4, 1, "0 1"}, {8, 4, 1, "0 2 4 6 8"}, {8388608, 4, 1, "0 5000000"},
+	} {
+		var labels []string
+		for _, tick := range roundTicks(c.end, c.most, c.least) {
+			labels = append(labels, tick.Label)
+		}
+		if got := strings.Join(labels, " "); got != c.want {
+			t.Errorf("up to %v at most %v ticks: %s, want %s", c.end, c.most, got, c.want)
+		}
 	}
 }
 
