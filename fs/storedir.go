@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -12,8 +13,9 @@ import (
 // directory; none of them is resolved through a symbolic link or out of it,
 // whatever is renamed meanwhile.
 type storeDir struct {
-	path string   // as given, for messages
-	root *os.File // O_PATH
+	path string          // as given, for messages
+	root *os.File        // O_PATH
+	conn syscall.RawConn // of root
 }
 
 func openStoreDir(path string) (*storeDir, error) {
@@ -21,26 +23,45 @@ func openStoreDir(path string) (*storeDir, error) {
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}
-	return &storeDir{path: path, root: os.NewFile(uintptr(fd), path)}, nil
+	root := os.NewFile(uintptr(fd), path)
+	conn, err := root.SyscallConn()
+	if err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	return &storeDir{path: path, root: root, conn: conn}, nil
 }
 
-// close must not run beside other methods.
+// close may run beside other methods, which fail with os.ErrClosed from then on: a file
+// that was open when the mount went is never released, and its image may still request
+// in the background what its ancestors have.
 func (d *storeDir) close() error { return d.root.Close() }
 
+// withRoot lets use have the root's descriptor, which stays what it is meanwhile.
+func (d *storeDir) withRoot(use func(root int) error) error {
+	var err error
+	if closed := d.conn.Control(func(root uintptr) { err = use(int(root)) }); closed != nil {
+		return os.ErrClosed // which is what it says in a word of its own
+	}
+	return err
+}
+
 // openFD opens a file. The caller closes the descriptor.
-func (d *storeDir) openFD(rel string, flags int) (int, error) {
+func (d *storeDir) openFD(rel string, flags int) (fd int, err error) {
 	how := unix.OpenHow{
 		Flags:   uint64(flags | unix.O_CLOEXEC | unix.O_NOFOLLOW),
 		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
 	}
-	for {
-		fd, err := unix.Openat2(int(d.root.Fd()), rel, &how)
-		// EAGAIN: a rename elsewhere raced with the proof that the path stays
-		// beneath the root.
-		if err == nil || (!errors.Is(err, unix.EINTR) && !errors.Is(err, unix.EAGAIN)) {
-			return fd, err
+	err = d.withRoot(func(root int) (err error) {
+		for {
+			fd, err = unix.Openat2(root, rel, &how)
+			// EAGAIN: a rename elsewhere raced with the proof that the path stays
+			// beneath the root.
+			if !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.EAGAIN) {
+				return err
+			}
 		}
-	}
+	})
+	return fd, err
 }
 
 // open opens a regular file or a directory for reading.
@@ -80,7 +101,7 @@ func (d *storeDir) readlink(rel string) ([]byte, error) {
 // statfs describes the filesystem the store is on.
 func (d *storeDir) statfs() (unix.Statfs_t, error) {
 	var st unix.Statfs_t
-	if err := unix.Fstatfs(int(d.root.Fd()), &st); err != nil {
+	if err := d.withRoot(func(root int) error { return unix.Fstatfs(root, &st) }); err != nil {
 		return st, fmt.Errorf("statfs %s: %w", d.path, err)
 	}
 	return st, nil

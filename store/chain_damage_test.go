@@ -13,9 +13,9 @@ import (
 	"testing"
 	"unicode"
 
-	"sabrefs/tests/seedtest"
-
 	"golang.org/x/sys/unix"
+
+	"sabrefs/tests/seedtest"
 )
 
 // TestParentIsMissing: no image below the missing one can be read, and all that is

@@ -10,9 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"sabrefs/tests/seedtest"
-
 	"github.com/google/uuid"
+
+	"sabrefs/tests/seedtest"
 )
 
 // kin is an image of a random family tree.

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"sabrefs/tests/seedtest"
-
 	"golang.org/x/sys/unix"
+
+	"sabrefs/tests/seedtest"
 )
 
 // smallDisk mounts a filesystem of lenBytes bytes, if this process may.

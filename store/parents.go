@@ -30,7 +30,7 @@ func NewParents(dirs []string) *Parents {
 }
 
 // OpenHintsWith replaces how the place that an image remembers is opened. It is
-// called before any image is opened.
+// called before any image is opened; open is called from several goroutines at once.
 func (p *Parents) OpenHintsWith(open func(childPath, hint string) (file *os.File, path string, err error)) {
 	p.openHint = open
 }

@@ -8,9 +8,9 @@ import (
 	"slices"
 	"testing"
 
-	"sabrefs/tests/seedtest"
-
 	"golang.org/x/sys/unix"
+
+	"sabrefs/tests/seedtest"
 )
 
 func remove(dir string, names ...string) error {

@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"sabrefs/tests/seedtest"
-
 	"golang.org/x/sys/unix"
+
+	"sabrefs/tests/seedtest"
 )
 
 func TestMemoryNames(t *testing.T) {
