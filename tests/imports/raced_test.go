@@ -3,7 +3,6 @@ package imports_test
 import (
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 )
@@ -11,15 +10,7 @@ import (
 // TestNotRaced keeps the list of tests true that `make race` leaves out by their names:
 // each is in sabrefs-bench, and no other package has one of the same name.
 func TestNotRaced(t *testing.T) {
-	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	list := regexp.MustCompile(`(?m)^TIME_OTHER_PROCESSES = (.+)$`).FindSubmatch(makefile)
-	if list == nil {
-		t.Fatal("the Makefile has no TIME_OTHER_PROCESSES")
-	}
-	for name := range strings.SplitSeq(string(list[1]), "|") {
+	for name := range strings.SplitSeq(makefileValue(t, "TIME_OTHER_PROCESSES"), "|") {
 		dirs := packagesWithTest(t, name)
 		if len(dirs) != 1 || dirs[0] != "cmd/sabrefs-bench" {
 			t.Errorf("%s is in %q, and not in cmd/sabrefs-bench alone", name, dirs)

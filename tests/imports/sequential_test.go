@@ -14,15 +14,7 @@ import (
 // TestSequentialPackages keeps the list of packages true that only `make test` tests: they
 // start no goroutine, import nothing to lock or to wait with, and know of no accelerator.
 func TestSequentialPackages(t *testing.T) {
-	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	list := regexp.MustCompile(`(?m)^SEQUENTIAL_PACKAGES = (.*)$`).FindSubmatch(makefile)
-	if list == nil {
-		t.Fatal("the Makefile has no SEQUENTIAL_PACKAGES")
-	}
-	for dir := range strings.FieldsSeq(string(list[1])) {
+	for dir := range strings.FieldsSeq(makefileValue(t, "SEQUENTIAL_PACKAGES")) {
 		files, err := filepath.Glob(filepath.Join(root, dir, "*.go"))
 		if err != nil || len(files) == 0 {
 			t.Fatalf("%s: %d files, %v", dir, len(files), err)
@@ -33,6 +25,20 @@ func TestSequentialPackages(t *testing.T) {
 			}
 		}
 	}
+}
+
+// makefileValue is what the Makefile sets a variable to.
+func makefileValue(t *testing.T, name string) string {
+	t.Helper()
+	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	value := regexp.MustCompile(`(?m)^` + name + ` = (.+)$`).FindSubmatch(makefile)
+	if value == nil {
+		t.Fatalf("the Makefile has no %s", name)
+	}
+	return string(value[1])
 }
 
 func wantSequential(t *testing.T, file string) {
