@@ -53,10 +53,10 @@ func newColdstart(flags coldstartFlags, log io.Writer) (*coldstart, error) {
 		c.guests[guest.name] = guest
 		names = append(names, guest.name)
 	}
-	if c.parent, err = openParent(flags.parent); err != nil {
-		return nil, err
-	}
-	if c.parent != nil {
+	if flags.parent != "" {
+		if c.parent, err = openGuest(parentName + "=" + flags.parent); err != nil {
+			return nil, err
+		}
 		c.guests[parentName] = c.parent
 	}
 	c.functions, err = functions.Choose(flags.functions, names)
@@ -85,14 +85,6 @@ func openGuest(argument string) (*coldGuest, error) {
 		return nil, fmt.Errorf("guest %s: %w", name, err)
 	}
 	return &coldGuest{name: name, snapshot: snapshot, machine: machine}, nil
-}
-
-// openParent reads the argument of --parent.
-func openParent(dir string) (*coldGuest, error) {
-	if dir == "" {
-		return nil, nil //nolint:nilnil // no parent is no error
-	}
-	return openGuest(parentName + "=" + dir)
 }
 
 // The files of the work directory. Stores have one directory for each guest.

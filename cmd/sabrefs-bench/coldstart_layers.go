@@ -37,26 +37,23 @@ func (r *functionRun) makeLayers(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, store := range []string{r.layerStore(), r.laidOutLayerStore()} {
-		if err := r.makeLayer(ctx, store); err != nil {
+	base, layer := imageIn(r.layerStore(), r.parent), imageIn(r.layerStore(), r.guest)
+	if err := parent.layOut(ctx, base); err != nil {
+		return err
+	}
+	if _, err := r.sabrefs.run(ctx, "pack", "--force", "--parent", base, r.rawPath(r.guest), layer); err != nil {
+		return err
+	}
+	return r.layOutLayer(ctx)
+}
+
+// layOutLayer makes the store in which the layer is laid out, too, from the other one.
+func (r *functionRun) layOutLayer(ctx context.Context) error {
+	for _, guest := range []*coldGuest{r.parent, r.guest} {
+		if _, err := runTool(ctx, "cp", imageIn(r.layerStore(), guest), imageIn(r.laidOutLayerStore(), guest)); err != nil {
 			return err
 		}
 	}
 	_, err := r.sabrefs.run(ctx, "repack", "--working-set", r.tracePath(r.guest), imageIn(r.laidOutLayerStore(), r.guest))
-	return err
-}
-
-func (r *functionRun) makeLayer(ctx context.Context, store string) error {
-	parent, layer := imageIn(store, r.parent), imageIn(store, r.guest)
-	if err := removeIfThere(layer); err != nil { // of the function before
-		return err
-	}
-	if _, err := runTool(ctx, "cp", imageIn(r.plainStore(), r.parent), parent); err != nil {
-		return err
-	}
-	if _, err := r.sabrefs.run(ctx, "repack", "--working-set", r.tracePath(r.parent), parent); err != nil {
-		return err
-	}
-	_, err := r.sabrefs.run(ctx, "pack", "--parent", parent, r.rawPath(r.guest), layer)
 	return err
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"text/tabwriter"
 	"time"
 )
@@ -64,7 +65,7 @@ type restoreSideRow struct {
 	TouchMS   float64 `json:"touch_ms"`
 }
 
-func (r *functionRun) row() coldRow {
+func (r *functionRun) row() (coldRow, error) {
 	row := coldRow{
 		Function: r.function.Name, Guest: r.guest.name, Runs: r.flags.runs, ThrottleMBPerS: r.flags.throttle,
 		WorkingSetMB: float64(r.set.rawBytes) / 1e6, PackedMB: float64(r.set.packedBytes) / 1e6,
@@ -75,8 +76,13 @@ func (r *functionRun) row() coldRow {
 		row.GrowthPercent = 100 * (float64(r.set.laidOutBytes)/float64(r.set.imageBytes) - 1)
 	}
 	for _, side := range r.coldSides() {
-		row.ColdStarts = append(row.ColdStarts, newColdSideRow(side.name, r.cold[side.name], r.stats[side.name]))
-		row.ColdStarts[len(row.ColdStarts)-1].FileMB = float64(r.sizes[side.name]) / 1e6
+		sideRow := newColdSideRow(side.name, r.cold[side.name], r.stats[side.name])
+		file, err := os.Stat(r.sidePath(side))
+		if err != nil {
+			return row, err
+		}
+		sideRow.FileMB = float64(file.Size()) / 1e6
+		row.ColdStarts = append(row.ColdStarts, sideRow)
 	}
 	fillOverheads(row.ColdStarts)
 	if r.has(sideRestore) {
@@ -85,7 +91,15 @@ func (r *functionRun) row() coldRow {
 		}
 		row.RestoreSavedPct = savedPercent(row.Restores)
 	}
-	return row
+	return row, nil
+}
+
+// sidePath is the file that has the guest's memory on a side.
+func (r *functionRun) sidePath(side coldSide) string {
+	if side.store == "" {
+		return r.rawPath(r.guest)
+	}
+	return imageIn(side.store, r.guest)
 }
 
 func newColdSideRow(side string, runs []coldTimes, stats []mountStats) coldSideRow {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -74,14 +73,13 @@ type functionRun struct {
 	answers  []qemu.Answer // of the first start, which all others must repeat
 	cold     map[string][]coldTimes
 	stats    map[string][]mountStats // of the sides that are mounts
-	sizes    map[string]int64        // bytes of the guest's memory file or image
 	restores map[string][]restoreTimes
 }
 
 func (c *coldstart) measureFunction(ctx context.Context, function functions.Function) (coldRow, error) {
 	r := &functionRun{
 		coldstart: c, function: function, guest: c.guests[function.Guest],
-		cold: map[string][]coldTimes{}, stats: map[string][]mountStats{}, sizes: map[string]int64{}, restores: map[string][]restoreTimes{},
+		cold: map[string][]coldTimes{}, stats: map[string][]mountStats{}, restores: map[string][]restoreTimes{},
 	}
 	if c.needsTrace() {
 		if err := r.makeWorkingSet(ctx); err != nil {
@@ -99,7 +97,7 @@ func (c *coldstart) measureFunction(ctx context.Context, function functions.Func
 			return coldRow{}, err
 		}
 	}
-	return r.row(), nil
+	return r.row()
 }
 
 // makeWorkingSet records the function and makes all that depends on its trace.
@@ -118,10 +116,7 @@ func (r *functionRun) makeWorkingSet(ctx context.Context) error {
 		return err
 	}
 	laidOut := imageIn(r.laidOutStore(), r.guest)
-	if _, err := runTool(ctx, "cp", imageIn(r.plainStore(), r.guest), laidOut); err != nil {
-		return err
-	}
-	if _, err := r.sabrefs.run(ctx, "repack", "--working-set", r.tracePath(r.guest), laidOut); err != nil {
+	if err := r.layOut(ctx, laidOut); err != nil {
 		return err
 	}
 	r.set, err = measureWorkingSet(imageIn(r.plainStore(), r.guest), laidOut, pages)
@@ -129,6 +124,15 @@ func (r *functionRun) makeWorkingSet(ctx context.Context) error {
 		return err
 	}
 	r.set.crc, err = pagesCRC(r.rawPath(r.guest), pages)
+	return err
+}
+
+// layOut makes an image of the guest that is laid out by its trace.
+func (r *functionRun) layOut(ctx context.Context, image string) error {
+	if _, err := runTool(ctx, "cp", imageIn(r.plainStore(), r.guest), image); err != nil {
+		return err
+	}
+	_, err := r.sabrefs.run(ctx, "repack", "--working-set", r.tracePath(r.guest), image)
 	return err
 }
 
@@ -204,23 +208,9 @@ func (r *functionRun) makeCold(ctx context.Context) error {
 	return r.warmPrograms(ctx, r.guest)
 }
 
-// noteSize notes how large the file of a side is, without its parents.
-func (r *functionRun) noteSize(side coldSide) error {
-	path := r.rawPath(r.guest)
-	if side.store != "" {
-		path = imageIn(side.store, r.guest)
-	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return err
-	}
-	r.sizes[side.name] = info.Size()
-	return nil
-}
-
 // coldStart measures one side once.
 func (r *functionRun) coldStart(ctx context.Context, side coldSide) error {
-	if err := errors.Join(r.noteSize(side), r.makeCold(ctx)); err != nil {
+	if err := r.makeCold(ctx); err != nil {
 		return err
 	}
 	if side.warm {
